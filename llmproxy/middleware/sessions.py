@@ -13,9 +13,8 @@ import random
 import re
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
-from typing import Any, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import msgspec
 from msgspec import structs
@@ -32,7 +31,7 @@ from llmproxy.exchange import Exchange
 from llmproxy.metrics.sample import Sample
 from llmproxy.metrics.stats_merge import hit_rate
 from llmproxy.middleware.base import Middleware, PageOperation, PageRequest
-from llmproxy.recognition.prefix_hash import KnownKeys, PrefixHashes, RunningSum
+from llmproxy.recognition.prefix_hash import PrefixHashes
 from llmproxy.recognition.session_names import NAMING_MEMBERS, SessionName, answer_key, session_name_of
 from llmproxy.recognition.session_stats import merge_session_stats, session_row, session_samples
 from llmproxy.recognition.similarity import ComparedRequest, read_sketch, sketch
@@ -54,8 +53,6 @@ _MARKS = re.compile(r"[^\w/]+")
 _NUMBER = re.compile(r"[0-9]{1,9}")
 _MANY_PIECES = 16  # comparing so many by their words takes longer than a millisecond
 
-T = TypeVar("T")
-
 
 class _Known(msgspec.Struct, kw_only=True):
     """What is remembered of an exchange until its end: its session, the store that has it, the sketch of its new
@@ -69,7 +66,8 @@ class _Known(msgspec.Struct, kw_only=True):
 
 
 class _Request(msgspec.Struct, kw_only=True):
-    """One request, and how its session is looked up: by a name, or by the hashes of its messages."""
+    """One request, and how its session is looked up: by a name, or by the hashes of its messages. `first_key` is the
+    key of one that nothing was answered to yet; None for others and for named ones."""
 
     tenant: str
     client: str
@@ -78,14 +76,7 @@ class _Request(msgspec.Struct, kw_only=True):
     history: History
     hashes: PrefixHashes | None
     resets: bool
-    large: bool
-
-    @property
-    def first_key(self) -> str | None:
-        """Return the key of a request that nothing was answered to yet; None for others and for named ones."""
-        if self.hashes is None or self.resets or any(role in MADE for role, _ in self.history.pieces):
-            return None
-        return self.hashes.whole
+    first_key: str | None
 
     def visit(self, session: str | None, further: Sequence[str] = ()) -> Visit:
         """Return the visit that looks up the session, by the keys `further` if there are any, and begins `session`
@@ -177,7 +168,9 @@ class Sessions(Middleware):
         self._store, self._sessions = store.type, store.sessions(*self._bounds)
 
     async def on_request(self, exchange: Exchange) -> Answer | None:
-        request = await self._read(exchange)
+        body = exchange.body if isinstance(exchange.body, Body) and exchange.endpoint is not None else None
+        large = body is not None and (len(body.raw) > _LARGE_BYTES or bool(body.encoding))
+        request = await asyncio.to_thread(self._read, exchange, body) if large else self._read(exchange, body)
         if request is None:
             return None
         try:
@@ -186,7 +179,7 @@ class Sessions(Middleware):
             store, (session, known) = self._own, await self._find(self._own, request)
         exchange.session = session
         new = request.history.pieces[known:]
-        added = await _work(request.large or len(new) > _MANY_PIECES, partial(sketch, new))
+        added = await asyncio.to_thread(sketch, new) if large or len(new) > _MANY_PIECES else sketch(new)
         exchange.notes[self._note] = _Known(
             session=session, tenant=request.tenant, store=store, sketch=added, key=request.first_key
         )
@@ -195,24 +188,23 @@ class Sessions(Middleware):
             self._twins.begin(request.first_key, session)
         return None
 
-    async def _read(self, exchange: Exchange) -> _Request | None:
+    def _read(self, exchange: Exchange, body: Body | None) -> _Request | None:
         """Read how the session of a request is looked up; None when it is no conversation."""
-        body = exchange.body if isinstance(exchange.body, Body) and exchange.endpoint is not None else None
         tenant = identity_of(exchange)
         name = session_name_of(exchange.headers, self._headers, {}, tenant)
-        large = body is not None and (len(body.raw) > _LARGE_BYTES or bool(body.encoding))
         if name is None and body is not None:
-            named = await _work(large, partial(_naming_members, body))
-            name = session_name_of(exchange.headers, self._headers, named, tenant)
-        history, hashes = NO_HISTORY, None
-        sums: Sequence[RunningSum] = ()
-        keys: KnownKeys = {}
+            name = session_name_of(exchange.headers, (), _naming_members(body), tenant)
+        history, hashes, resets, first_key = NO_HISTORY, None, False, None
         if name is None:
-            if body is not None and exchange.endpoint is not None:
-                history, sums, keys, _ = await _work(large, partial(_history, body, exchange.endpoint.dialect.readers))
+            if body is None or exchange.endpoint is None:
+                return None
+            history, sums, keys, _ = _history(body, exchange.endpoint.dialect.readers)
             if not history.pieces:
                 return None
-            hashes = await _work(large, partial(PrefixHashes, tenant, history.pieces, sums, keys))
+            hashes = PrefixHashes(tenant, history.pieces, sums, keys)
+            resets = self._resets_session(history)
+            if not resets and MADE.isdisjoint([role for role, _ in history.pieces]):
+                first_key = hashes.whole
         return _Request(
             tenant=tenant,
             client=_shortened(f"{exchange.client.label} {exchange.client.agent}".strip()),
@@ -220,8 +212,8 @@ class Sessions(Middleware):
             name=name,
             history=history,
             hashes=hashes,
-            resets=hashes is not None and self._resets_session(history),
-            large=large,
+            resets=resets,
+            first_key=first_key,
         )
 
     async def _find(self, store: SessionStore, request: _Request) -> tuple[str, int]:
@@ -291,7 +283,8 @@ class Sessions(Middleware):
         if not recent:
             return None
         pieces = request.history.pieces
-        compared = await _work(request.large or len(pieces) > _MANY_PIECES, partial(ComparedRequest, pieces))
+        many = len(pieces) > _MANY_PIECES
+        compared = await asyncio.to_thread(ComparedRequest, pieces) if many else ComparedRequest(pieces)
         short = request.history.messages < self._fewest
         best, most = None, 0.0
         for each in recent:
@@ -398,11 +391,6 @@ class Sessions(Middleware):
         return {"store": self._store, "available": self._sessions.available, "fault": self._sessions.fault_reason}
 
 
-async def _work(large: bool, work: Callable[[], T]) -> T:
-    """Return what `work` returns; run it in a thread when it takes long."""
-    return await asyncio.to_thread(work) if large else work()
-
-
 def _naming_members(body: Body) -> Mapping[str, Any]:
     """Return the members that may name a session; none where the body cannot be decoded, which is for the provider to
     judge."""
@@ -430,4 +418,5 @@ def _plain(text: str) -> str:
 
 def _shortened(text: str) -> str:
     """Return `text` as every store and page can hold it, whatever a header or a body contains."""
-    return text[:_LONGEST].encode("utf-8", "replace").decode()
+    text = text[:_LONGEST]
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()

@@ -1,4 +1,4 @@
-"""How many processors this process may use: fewer than the machine has where a container or `taskset` says so."""
+"""Count the processors that this process may use: fewer than the machine has where a container or `taskset` says so."""
 
 from __future__ import annotations
 

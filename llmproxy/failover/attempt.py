@@ -74,7 +74,7 @@ class Attempts:
         return await self._answer_as_it_is(exchange, call, content=content)
 
     async def _answer_sealed(self, exchange: Exchange, call: Call, history: SealedHistory, *, content: bool) -> Answer:
-        """The same, for a request with sealed thinking: without what the target refuses of it."""
+        """Return the answer to a request with sealed thinking, which is sent without what the target refuses of it."""
         dialect = self._translator.dialect_of(exchange, call.target)
         body = None if dialect is None else await history.body_for(exchange, call, dialect)
         if body is None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from llmproxy.config.document import ConfigNode
 from llmproxy.importers import services
-from llmproxy.importers.draft import ConfigBlock, Draft, is_empty, number, shown, variable_name, whole
+from llmproxy.importers.draft import ConfigBlock, Draft, is_empty, number, quote_name, variable_name, whole
 from llmproxy.importers.services import COMPATIBLE
 
 _VARIABLE = re.compile(r"\$(?:\{(\w+)\}|([A-Za-z_]\w*))")
@@ -103,7 +103,7 @@ class _Reader:
         elif name.lower() in _BUILT_IN:
             self.draft.by_hand(use, "write its options into `extra_body` of a target")
         else:
-            self.draft.unsupported(use, f"no transformer {shown(name)} here; a middleware can change requests")
+            self.draft.unsupported(use, f"no transformer {quote_name(name)} here; a middleware can change requests")
 
     def router(self, router: ConfigNode) -> None:
         """Read the router: one entry for every model, whose targets have the conditions of its situations."""

@@ -94,8 +94,10 @@ def _head(title: str, display_name: str, variables: Sequence[NewVariable], findi
     for each in dict.fromkeys(variable.name for variable in variables):
         places = ", ".join(str(variable.line) for variable in variables if variable.name == each)
         lines += comment(f"Set {each} to the credential in line {places} of that file.")
-    said = {credential_message(variable.name) for variable in variables}
-    left = [each for each in findings if each.grade in (Grade.by_hand, Grade.unsupported) and each.message not in said]
+    messages = {credential_message(variable.name) for variable in variables}
+    left = [
+        each for each in findings if each.grade in (Grade.by_hand, Grade.unsupported) and each.message not in messages
+    ]
     if left:
         lines += ["#", "# Lines of that file that are not here, or need a hand:"]
         lines += [line for each in left for line in comment(f"{each.line}: {each.key}: {each.grade}: {each.message}")]

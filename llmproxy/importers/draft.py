@@ -202,7 +202,7 @@ def with_values(members: Mapping[str, ConfigNode]) -> dict[str, ConfigNode]:
     return {name: node for name, node in members.items() if not is_empty(node)}
 
 
-def shown(name: str) -> str:
+def quote_name(name: str) -> str:
     """Return a name of the source for a message, unless a credential stands there by mistake."""
     return "that" if looks_like_key(name) else repr(name)
 

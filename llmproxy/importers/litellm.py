@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Mapping
 
 from llmproxy.config.document import ConfigNode
-from llmproxy.importers.draft import ConfigBlock, Draft, is_empty, shown
+from llmproxy.importers.draft import ConfigBlock, Draft, is_empty, quote_name
 from llmproxy.importers.litellm_deployments import Deployments
 from llmproxy.importers.litellm_settings import GENERAL, MODULE, ROUTER, Settings
 
@@ -83,7 +83,7 @@ def _finish(draft: Draft, settings: Settings, deployments: Deployments) -> None:
             models[name].setdefault("aliases", []).append(alias)
             draft.exact(node, f"models.{name}.aliases")
         else:
-            draft.by_hand(node, f"{shown(name)} is no model of this file")
+            draft.by_hand(node, f"{quote_name(name)} is no model of this file")
     for provider in draft.config.get("providers", []) if settings.provider_timeout is not None else ():
         provider["timeouts"] = {"first_byte": settings.provider_timeout}
     if several or settings.fallbacks:
@@ -93,15 +93,15 @@ def _finish(draft: Draft, settings: Settings, deployments: Deployments) -> None:
 def _fall_back(draft: Draft, settings: Settings, models: Mapping[str, ConfigBlock]) -> None:
     """Append the targets of fallbacks to the models that fall back to them, with a weight of 0."""
     own = {name: list(each["targets"]) for name, each in models.items()}
-    for source, wanted, node in settings.fallbacks:
-        unknown = [name for name in [*([] if source == "*" else [source]), *wanted] if name not in models]
+    for source, fallbacks, node in settings.fallbacks:
+        unknown = [name for name in [*([] if source == "*" else [source]), *fallbacks] if name not in models]
         if unknown:
-            draft.by_hand(node, f"{shown(unknown[0])} is no model of this file")
+            draft.by_hand(node, f"{quote_name(unknown[0])} is no model of this file")
             continue
         draft.approximate(node, "models.targets", "targets of weight 0, called when all others are out")
         for model in models.values() if source == "*" else [models[source]]:
             there = [(each["provider"], each.get("model")) for each in model["targets"]]
-            spare = [each for name in wanted for each in own[name]]
+            spare = [each for name in fallbacks for each in own[name]]
             model["targets"] += [
                 {**each, "weight": 0} for each in spare if (each["provider"], each.get("model")) not in there
             ]

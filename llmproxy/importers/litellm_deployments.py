@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from llmproxy.config.document import ConfigNode
 from llmproxy.config.provider_types import service_of
 from llmproxy.importers import services
-from llmproxy.importers.draft import ConfigBlock, Draft, number, shown, variable_name, whole, with_values
+from llmproxy.importers.draft import ConfigBlock, Draft, number, quote_name, variable_name, whole, with_values
 from llmproxy.importers.services import COMPATIBLE, OTHER_SERVICES, KnownService, own
 from llmproxy.registry import config_of, find_component, names
 
@@ -104,9 +104,8 @@ class Deployments:
         members = with_values({**self._credential(params), **params.members})
         service, own_name = self._service(model, members.get("custom_llm_provider"))
         if service is None:
-            message = (
-                f"llmproxy has no provider for {shown(model.word)}; write one (openai-compatible with its base_url)"
-            )
+            unknown = quote_name(model.word)
+            message = f"llmproxy has no provider for {unknown}; write one (openai-compatible with its base_url)"
             self._draft.by_hand(entry, message)
             return
         settings = self._settings(service, members)

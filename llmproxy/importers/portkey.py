@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from llmproxy.config.document import ConfigNode
 from llmproxy.config.pasted_keys import looks_like_key
 from llmproxy.importers import services
-from llmproxy.importers.draft import ConfigBlock, Draft, number, shown, variable_name, whole, with_values
+from llmproxy.importers.draft import ConfigBlock, Draft, number, quote_name, variable_name, whole, with_values
 from llmproxy.importers.services import COMPATIBLE, OTHER_SERVICES, KnownService, own
 
 _SERVICES: Mapping[str, KnownService] = {
@@ -241,7 +241,7 @@ class _Reader:
         if source is None:
             return None
         if found is None:
-            self.draft.by_hand(config, f"write a provider for {shown(name)}, and a target of the model `*`")
+            self.draft.by_hand(config, f"write a provider for {quote_name(name)}, and a target of the model `*`")
             return None
         self.draft.by_hand(source, f"a name for keys in Portkey's vault; taken for one of {found}")
         return _SERVICES[found]

@@ -1,4 +1,4 @@
-"""Add up figures as pages show them: JSON objects of workers with the same members. Begin reading at `sum_stats`."""
+"""Add up statistics as pages show them: JSON objects of workers with the same members. Begin reading at `sum_stats`."""
 
 from __future__ import annotations
 

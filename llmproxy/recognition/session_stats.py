@@ -1,4 +1,4 @@
-"""What pages show of sessions: figures, of one process or of several together, and a row for each session."""
+"""Write what pages show of sessions: statistics of one process or of several together, and a row for each session."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _METRICS = (
     ("expired", "Sessions that were not used for too long.", True),
     ("evicted", "Sessions that were pushed out by newer ones.", True),
 )
-# The figures of the store, which all workers share; the others are of one process.
+# The statistics of the store, which all workers share; the others are of one process.
 _OF_THE_STORE = ("active", "expired", "evicted")
 
 
-def session_samples(figures: Mapping[str, object]) -> list[Sample]:
-    """Return the figures of a process for Prometheus."""
+def session_samples(stats: Mapping[str, object]) -> list[Sample]:
+    """Return the statistics of a process for Prometheus."""
     return [
         Sample(
             name=f"llmproxy_sessions_{name}",
@@ -34,12 +34,12 @@ def session_samples(figures: Mapping[str, object]) -> list[Sample]:
             across="max" if name in _OF_THE_STORE else "sum",
         )
         for name, text, counter in _METRICS
-        if isinstance(value := figures[name], (int, float))
+        if isinstance(value := stats[name], (int, float))
     ]
 
 
 def merge_session_stats(parts: Sequence[Mapping[str, Any]]) -> dict[str, object]:
-    """Return the figures of several workers as one."""
+    """Return the statistics of several workers as one."""
     sums = sum_stats(parts)
     shared = {name: max(part[name] for part in parts) for name in _OF_THE_STORE}
     return {**sums, **shared, "hit_rate": hit_rate(sums["hits"], sums["misses"])}

@@ -107,8 +107,8 @@ class SealedHistories:
         sealed, call = _sealed(exchange), exchange.calls[-1]
         moved = _moved(exchange, call)
         assert sealed is not None, "otherwise nothing is learned"
-        hidden = sealed.unwrap is not None and answer.framing is not None
-        readable = Readable(answer, sealed.unwrap() if hidden and sealed.unwrap is not None else None)
+        unwrap = None if answer.framing is None or sealed.unwrap is None else sealed.unwrap()
+        readable = Readable(answer, unwrap)
         scan = _Scan(sealed, calls=moved)
         maker = SealMaker(provider=call.target.provider.name, model=call.model or "", moved=moved)
 

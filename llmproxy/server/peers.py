@@ -29,7 +29,7 @@ class Counters(msgspec.Struct, array_like=True, frozen=True):
 
 
 class StatsPart(msgspec.Struct, array_like=True, frozen=True):
-    """What else `/stats` shows of a worker: exchanges under way, the figures of middlewares by type, its targets."""
+    """What else `/stats` shows of a worker: exchanges under way, the statistics of middlewares by type, its targets."""
 
     running: list[RunningExchange]
     middlewares: dict[str, dict[str, Any]]
@@ -135,15 +135,15 @@ Merge = Callable[[Sequence[Mapping[str, Any]]], Mapping[str, object]]
 
 
 def merge_stats(parts: Sequence[StatsPart], merges: Mapping[str, Merge]) -> StatsPart:
-    """Return several parts as one, the first of them that of the worker that was asked. `merges` say how the figures of
-    middlewares become one, by type."""
-    figures: dict[str, Any] = {}
+    """Return several parts as one, the first of them that of the worker that was asked. `merges` say how the statistics
+    of middlewares become one, by type."""
+    middlewares: dict[str, Any] = {}
     for type_ in parts[0].middlewares:
         found = [part.middlewares[type_] for part in parts if type_ in part.middlewares]
-        figures[type_] = dict(merges[type_](found) if type_ in merges else sum_stats(found))
+        middlewares[type_] = dict(merges[type_](found) if type_ in merges else sum_stats(found))
     return StatsPart(
         running=[each for part in parts for each in part.running],
-        middlewares=figures,
+        middlewares=middlewares,
         targets=merge_targets([part.targets for part in parts]),
     )
 

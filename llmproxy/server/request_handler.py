@@ -30,6 +30,7 @@ from llmproxy.routing.router import ResolvedPath
 from llmproxy.server.client_connection import ClientConnection
 from llmproxy.server.keepalive import Keepalive
 from llmproxy.server.observer import Observer, observe, observe_whole
+from llmproxy.server.outcome import outcome_of
 from llmproxy.server.request_body import read_body, send_continue
 from llmproxy.server.response_head import (
     TransferMode,
@@ -414,7 +415,7 @@ class RequestHandler:
         exchange, shared = self._exchange, self._shared
         exchange.ended_s = time.monotonic()
         try:
-            exchange.outcome = self._outcome()
+            exchange.outcome = outcome_of(exchange, self._answer, reads=not self._client.writing_paused)
             if not self._own:
                 pipeline = self._runtime.pipeline
                 pipeline.finish(exchange)
@@ -431,20 +432,3 @@ class RequestHandler:
                 forget_frames(exchange.error)
                 shared.budget.release_all(exchange)
                 self._runtime.leave()
-
-    def _outcome(self) -> str:
-        """Return how it went, in the words of `Exchange.outcome`.
-
-        A stream without its dialect's last event is not complete, however cleanly it ended. A client that leaves
-        after that event had everything: agents close the connection then, without waiting for the end of the body.
-        """
-        exchange, answer, endpoint = self._exchange, self._answer, self._exchange.endpoint
-        if exchange.outcome not in ("", "complete"):
-            return exchange.outcome
-        streamed = answer is not None and answer.framing is not None and answer.status < 400
-        # Streams of other calls (images, speech) end in ways of their own.
-        watched = streamed and endpoint is not None and endpoint.path in endpoint.dialect.paths
-        ended = watched and exchange.summary.complete
-        if exchange.outcome == "complete":
-            return "incomplete" if watched and not ended else "complete"
-        return "complete" if ended and not self._client.writing_paused else "cancelled"

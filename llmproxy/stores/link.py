@@ -87,7 +87,7 @@ class Link(asyncio.Protocol):
         self._last = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._rest = bytearray()  # of a frame that has not arrived in full
-        self._wanted_bytes = _HEAD_BYTES  # of the next frame, as far as they are known
+        self._needed_bytes = _HEAD_BYTES  # of the next frame, as far as they are known
         self._out = bytearray()
         self._flushes = False
         self._paused = False
@@ -222,17 +222,17 @@ class Link(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._rest:
             self._rest += data
-            if len(self._rest) < self._wanted_bytes:
+            if len(self._rest) < self._needed_bytes:
                 return
             data, self._rest = bytes(self._rest), bytearray()
-        at, end, wanted = 0, len(data), self._wanted_bytes
+        at, end, needed = 0, len(data), self._needed_bytes
         try:
-            while end - at >= wanted:
-                if wanted == _HEAD_BYTES:
-                    wanted += _size_bytes(data[at : at + _HEAD_BYTES])
+            while end - at >= needed:
+                if needed == _HEAD_BYTES:
+                    needed += _size_bytes(data[at : at + _HEAD_BYTES])
                     continue
-                frame = data[at + _HEAD_BYTES : at + wanted]
-                at, wanted = at + wanted, _HEAD_BYTES
+                frame = data[at + _HEAD_BYTES : at + needed]
+                at, needed = at + needed, _HEAD_BYTES
                 self._receive(*_decode(frame))
         except ValueError as error:  # msgspec's are
             log.error("%s does not speak as it should, and is left: %s", self._peer, error)
@@ -240,7 +240,7 @@ class Link(asyncio.Protocol):
                 self._transport.abort()
             return
         self._rest += data[at:]
-        self._wanted_bytes = wanted
+        self._needed_bytes = needed
 
     def _receive(self, number: int, name: str, value: msgspec.Raw) -> None:
         if name in (_RESULT, _FAULT, _REFUSAL):

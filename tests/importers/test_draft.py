@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from llmproxy.importers.draft import Draft, Grade, number, shown, variable_name, whole
+from llmproxy.importers.draft import Draft, Grade, number, quote_name, variable_name, whole
 from tests.importers.sources import tree
 
 KEY = "sk-0123456789abcdef0123456789"
@@ -65,7 +65,7 @@ def test_numbers_may_stand_as_text() -> None:
 
 
 def test_a_name_is_shown_unless_it_is_a_credential() -> None:
-    assert (shown("gpt-9"), shown(KEY)) == ("'gpt-9'", "that")
+    assert (quote_name("gpt-9"), quote_name(KEY)) == ("'gpt-9'", "that")
 
 
 def test_a_variable_has_a_name_that_shells_allow() -> None:

@@ -72,7 +72,7 @@ class LiveProxy:
 
 
 def check_health(proxy: LiveProxy) -> str:
-    """Health, the list of models, and statistics."""
+    """Read health, the list of models, and statistics."""
     page = _ok(proxy.client.get("/health"), "/health").json
     status = as_text(object_at(page).get("status"))
     faults = object_at(page).get("faults")
@@ -85,7 +85,7 @@ def check_health(proxy: LiveProxy) -> str:
 
 
 def check_chat(proxy: LiveProxy) -> str:
-    """An answer in one piece."""
+    """Ask for an answer in one piece."""
     answer = _ok(proxy.chat(), "chat")
     text = _text(answer)
     _require(bool(text), "the answer has no text")
@@ -94,7 +94,7 @@ def check_chat(proxy: LiveProxy) -> str:
 
 
 def check_stream(proxy: LiveProxy) -> str:
-    """An answer as server-sent events."""
+    """Ask for an answer as server-sent events."""
     answer = _ok(proxy.chat(stream=True), "stream")
     kind = answer.headers.get_content_type()
     _require(kind == "text/event-stream", f"the stream has the content type {kind!r}")
@@ -104,7 +104,7 @@ def check_stream(proxy: LiveProxy) -> str:
 
 
 def check_tools(proxy: LiveProxy) -> str:
-    """A call of a tool, and the answer to its result."""
+    """Ask for a call of a tool, then for the answer to its result."""
     question = {"role": "user", "content": "What is the weather in Paris? Use the tool."}
     forced = {"type": "function", "function": {"name": "get_weather"}}
     answer = _ok(proxy.chat(messages=[question], tools=[_TOOL], tool_choice=forced), "the call of a tool")
@@ -125,7 +125,7 @@ def check_tools(proxy: LiveProxy) -> str:
 
 
 def check_cache(proxy: LiveProxy) -> str:
-    """The same request twice, in one piece and streamed; then one that must bypass the cache."""
+    """Send the same request twice, in one piece and streamed; then one that must bypass the cache."""
     seen = []
     for stream in (False, True):
         name = "stream" if stream else "plain"
@@ -149,7 +149,7 @@ def check_cache(proxy: LiveProxy) -> str:
 
 
 def check_errors(proxy: LiveProxy) -> str:
-    """Requests that must fail, each with a readable error and a request id."""
+    """Send requests that must fail, each with a readable error and a request id."""
     seen = [f"no JSON {_refused(proxy.client.post(CHAT, b'{'), 'a body that is no JSON')}"]
     body = {"model": _UNKNOWN_MODEL, "messages": [{"role": "user", "content": "Hi"}]}
     unknown = proxy.client.post(CHAT, body, _FRESH)
@@ -165,7 +165,7 @@ def check_errors(proxy: LiveProxy) -> str:
 
 
 def check_balance(proxy: LiveProxy) -> str:
-    """Several requests, and who answered them."""
+    """Send several requests, and count who answered them."""
     shares: Counter[str] = Counter()
     for _ in range(BALANCED_REQUESTS):
         answer = _ok(proxy.chat(), "chat")
@@ -177,7 +177,7 @@ def check_balance(proxy: LiveProxy) -> str:
 
 
 def check_concurrency(proxy: LiveProxy) -> str:
-    """Several requests at the same time."""
+    """Send several requests at the same time."""
     with ThreadPoolExecutor(PARALLEL_REQUESTS) as pool:
         answers = list(pool.map(lambda _: proxy.chat(), range(PARALLEL_REQUESTS)))
     failed = [answer for answer in answers if answer.status != 200]

@@ -19,9 +19,9 @@ _PHRASES = {status.value: status.phrase for status in HTTPStatus}
 
 def write_proxy_error(error: ProxyError, request_id: str) -> bytes:
     """Write the JSON of an error, for an answer or an event."""
-    told = {} if error.code == _FAULT else {"detail": error.message}
+    detail = {} if error.code == _FAULT else {"detail": error.message}
     named = {"request_id": request_id} if request_id else {}
-    return write_value({"error": _title(error), **told, **named})
+    return write_value({"error": _title(error), **detail, **named})
 
 
 def write_proxy_error_event(error: ProxyError, request_id: str) -> bytes:

@@ -209,7 +209,7 @@ def _wrong_hooks(tree: ast.Module, names: dict[str, object]) -> Iterator[str]:
 
 def read_surface(root: Path) -> Surface:
     """Read the interface from the program itself."""
-    group = typer.main.get_group(cli.app)
+    group = typer.main.get_command(cli.app)
     commands = {
         name: frozenset(
             flag for each in command.params for flag in (*each.opts, *each.secondary_opts) if flag.startswith("--")

@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from typing import Annotated
 
 import typer
+from typer.core import TyperGroup
+from typer.main import get_command
 
 from llmproxy.cli import (
     cache,
@@ -33,19 +35,23 @@ from llmproxy.cli import (
 from llmproxy.cli.check_live.command import check_live
 from llmproxy.cli.doctor.command import doctor
 from llmproxy.cli.trace import commands as trace
+from llmproxy.cli.usage_errors import Command, CommandGroup
 
 _ABOUT = """One program between LLM clients and LLM providers.
 
 The default command is serve: `llmproxy --port 3000` is `llmproxy serve --port 3000`.
 """
 
-_OWN = ("--help", "-h", "--version", "-V")
+_OWN = ("--help", "-h", "--version", "-V", "--install-completion", "--show-completion")
+_GROUPS = (["cache"], ["keys"], ["prices"], ["trace"])
+_FILES = (".yaml", ".yml", ".json")  # a configuration, not the directory of traces
+_COMPLETION = "_LLMPROXY_COMPLETE"  # what a shell sets when it asks what may follow
 _COMMANDS = ("--generate-config", "--validate-config")
 
 
-def _new_program() -> typer.Typer:
+def _new_program(*, completion: bool) -> typer.Typer:
     program = typer.Typer(
-        add_completion=False,
+        add_completion=completion,
         help=_ABOUT,
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
@@ -55,7 +61,7 @@ def _new_program() -> typer.Typer:
     return program
 
 
-app = _new_program()
+app = _new_program(completion=True)
 app.command()(config.generate_config)
 app.command()(config.validate_config)
 app.command()(config.schema)
@@ -77,6 +83,16 @@ app.add_typer(prices.prices_app, name="prices")
 app.add_typer(trace.trace_app, name="trace")
 
 
+@app.command("help")
+def show_help(
+    command: Annotated[
+        list[str] | None, typer.Argument(metavar="COMMAND", help="Such as serve, or trace show.")
+    ] = None,
+) -> None:
+    """Show the help of a command."""
+    main([*(command or ()), "--help"])
+
+
 def _show_version(requested: bool) -> None:
     if requested:
         from llmproxy.cli.version import describe_version
@@ -85,7 +101,7 @@ def _show_version(requested: bool) -> None:
         raise typer.Exit
 
 
-_serving = _new_program()
+_serving = _new_program(completion=False)
 
 
 @_serving.callback()
@@ -104,12 +120,73 @@ def main(arguments: Sequence[str] | None = None) -> None:
     expanded = command_line(sys.argv[1:] if arguments is None else arguments)
     if sys.stdout is None and expanded[:1] != ["serve"]:  # the printer of `serve` counts lines that it cannot print
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (until the process ends)
-    # Typer looks at the options of every command that it knows: 5 % of the time to start.
-    program = _serving if expanded[:1] == ["serve"] else app
     try:
-        program(args=expanded, prog_name="llmproxy")
+        sys.exit(_run(expanded))
     except OSError as error:  # such as a full disk behind standard output
         sys.exit(f"llmproxy: {(error.strerror or str(error)).lower()}")
+
+
+def _run(arguments: list[str]) -> int:
+    """Run the program, and return its exit code."""
+    # Typer looks at the options of every command that it knows: 5 % of the time to start.
+    program = _serving if arguments[:1] == ["serve"] and _COMPLETION not in os.environ else app
+    if arguments in _GROUPS:
+        arguments = [*arguments, "--help"]
+    command = _command(program, explained=not {"--help", "-h"}.isdisjoint(arguments))
+    try:
+        code = command.main(arguments, prog_name="llmproxy", standalone_mode=False)
+    except typer.TyperException as error:
+        _print_usage_error(error, arguments)
+        return error.exit_code
+    except typer.Abort:
+        print("llmproxy: aborted", file=sys.stderr)
+        return 1
+    return code if isinstance(code, int) else 0
+
+
+def _command(program: typer.Typer, *, explained: bool) -> TyperGroup:
+    """Return the program to run; `explained` adds what only its help shows."""
+    _use_own_messages(program)
+    drawn = False
+    if explained:
+        from llmproxy.cli.help_text import on_terminal
+
+        drawn = on_terminal()
+        program.rich_markup_mode = "rich" if drawn else None
+    command = get_command(program)
+    assert isinstance(command, TyperGroup), "it has several commands, or a callback"
+    if explained:
+        from llmproxy.cli.help_text import complete_help
+
+        complete_help(command, drawn=drawn)
+    return command
+
+
+def _use_own_messages(program: typer.Typer) -> None:
+    """Let the commands of a program, and of the groups in it, explain wrong usage in our words."""
+    program.info.cls = CommandGroup
+    for each in program.registered_commands:
+        each.cls = Command
+    for group in program.registered_groups:
+        if group.typer_instance is not None:
+            _use_own_messages(group.typer_instance)
+
+
+def _print_usage_error(error: typer.TyperException, arguments: list[str]) -> None:
+    from llmproxy.cli.output import print_error
+    from llmproxy.cli.usage_errors import describe_usage_error
+
+    words = arguments[:2] if arguments[:1] in _GROUPS else arguments[:1]
+    known = [word for word in words if not word.startswith("-")] if error.exit_code == 2 else []
+    shown = " ".join(["llmproxy", *(known if _exists(known) else known[:-1]), "--help"])
+    print_error(f"llmproxy: {describe_usage_error(error)}\nSee `{shown}`.")
+
+
+def _exists(words: list[str]) -> bool:
+    """Return whether these are the words of a command."""
+    from llmproxy.cli.help_text import HELP
+
+    return " ".join(words) in HELP
 
 
 def _prepare_console() -> None:
@@ -140,6 +217,6 @@ def _valued(arguments: Sequence[str]) -> list[str]:
     """Return the arguments of `serve` with an explicit value for `--trace`, whose value is optional."""
     following = [*arguments[1:], "-"]
     return [
-        "--trace=" if argument == "--trace" and after.startswith("-") else argument
+        "--trace=" if argument == "--trace" and (after.startswith("-") or after.endswith(_FILES)) else argument
         for argument, after in zip(arguments, following, strict=False)
     ]

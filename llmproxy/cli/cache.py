@@ -21,7 +21,7 @@ from llmproxy.cli.output import (
 if TYPE_CHECKING:
     from llmproxy.cli.client import PageError
 
-cache_app = typer.Typer(help="Show or clear the cache of a running server: stats, clear.", no_args_is_help=True)
+cache_app = typer.Typer(help="Show or clear the cache of a running server.", no_args_is_help=True)
 
 
 @cache_app.command("stats")
@@ -30,9 +30,9 @@ def cache_stats(
     config: ConfigOfServer = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the page as JSON.")] = False,
 ) -> None:
-    """Show what the cache of a running server holds, how many requests it answered, and what that saved.
+    """Show what the cache of a running server holds.
 
-    Example: `llmproxy cache stats --json`
+    Also how many requests it answered, and what that saved.
     """
     from llmproxy.cli.cache_view import render_cache
     from llmproxy.cli.client import PageError, fetch_page, find_server
@@ -65,9 +65,9 @@ def cache_clear(
     config: ConfigOfServer = None,
     admin_key: AdminKey = None,
 ) -> None:
-    """Clear the cache of a running server: all answers, those of one model, or a single one.
+    """Clear the cache of a running server.
 
-    Example: `llmproxy cache clear --model gpt-4o`
+    All answers, those of one model, or a single one.
     """
     from llmproxy.cli.client import PageError, as_number, fetch_page, find_server
 

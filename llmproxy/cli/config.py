@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from llmproxy.cli.output import STANDARD_OUTPUT, print_problems, print_text, write_file
+from llmproxy.cli.output import STANDARD_OUTPUT, fail, print_problems, print_text, write_file
 from llmproxy.config.presets import Preset
 
 if TYPE_CHECKING:
@@ -25,13 +25,15 @@ class OutputFormat(StrEnum):
     sarif = "sarif"
 
 
-OutputFile = Annotated[str, typer.Argument(metavar="[FILE]", help="Where to write; default: standard output.")]
+OutputFile = Annotated[str, typer.Argument(metavar="FILE", help="Where to write; default: standard output.")]
 Force = Annotated[bool, typer.Option("--force", "-f", help="Overwrite an existing file.")]
 
 
 def generate_config(
     file: OutputFile = "-",
-    preset: Annotated[Preset, typer.Option(help="For what use.", case_sensitive=False)] = Preset.minimal,
+    preset: Annotated[
+        Preset, typer.Option(metavar="NAME", help=f"One of {', '.join(Preset)}.", case_sensitive=False)
+    ] = Preset.minimal,
     force: Force = False,
 ) -> None:
     """Write a configuration file to start from."""
@@ -50,7 +52,7 @@ def schema(
     force: Force = False,
     trace: Annotated[bool, typer.Option("--trace", help="Write the schema of trace records instead.")] = False,
 ) -> None:
-    """Write the JSON Schema of the configuration file, for editors."""
+    """Write the JSON Schema of the configuration file."""
     import json
 
     from llmproxy.config.json_schema import config_schema
@@ -66,17 +68,23 @@ def _write(file: str, text: str, force: bool) -> None:
 
 
 def validate_config(
-    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Configuration files.")],
+    files: Annotated[
+        list[str] | None, typer.Argument(metavar="FILE", help="Configuration files; default as for serve.")
+    ] = None,
     format: Annotated[OutputFormat, typer.Option(help="Output format.", case_sensitive=False)] = OutputFormat.text,
     no_env: Annotated[
         bool, typer.Option("--no-env", help="Treat every environment variable as set: for CI without secrets.")
     ] = False,
 ) -> None:
-    """Check configuration files as `serve` does, without starting anything."""
+    """Check configuration files without starting anything.
+
+    The checks are those of `serve`. Without a file, the one is checked that `serve` would use.
+    """
     from llmproxy.cli.banner import clients
     from llmproxy.config.load import load
     from llmproxy.config.problems import Verdict
 
+    files = files or [_usual_file()]
     loaded = [load(file, no_env=no_env) for file in files]
     verdicts = [Verdict(file=file, problems=each.problems) for file, each in zip(files, loaded, strict=True)]
     if format is OutputFormat.text:
@@ -85,6 +93,17 @@ def validate_config(
         _print_verdicts(verdicts, format)
     if not all(verdict.valid for verdict in verdicts):
         raise typer.Exit(1)
+
+
+def _usual_file() -> str:
+    """Return the file that `serve` would use. End the command when there is none."""
+    from llmproxy.config.load import FILE_VARIABLE, FILES, usual_file
+
+    file = usual_file()
+    if file is None:
+        places = " or ".join(f"./{name}" for name in FILES)
+        fail(f"no configuration file found: no {places}, and ${FILE_VARIABLE} is not set; pass a file", code=2)
+    return file
 
 
 def _print_verdicts(

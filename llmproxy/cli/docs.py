@@ -21,7 +21,7 @@ _MAX_COLUMNS = 120
 
 
 def docs(
-    topic: Annotated[str | None, typer.Argument(metavar="[TOPIC]", help="A page; without it, list the pages.")] = None,
+    topic: Annotated[str | None, typer.Argument(metavar="TOPIC", help="A page; without it, list the pages.")] = None,
 ) -> None:
     """Show a page of the documentation, or list the pages."""
     pages = read_pages()

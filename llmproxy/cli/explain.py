@@ -46,7 +46,10 @@ def translate(
     strict: Annotated[bool, typer.Option("--strict", help="Fail instead of dropping fields.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one object with `request` and `dropped`.")] = False,
 ) -> None:
-    """Show a request translated into another dialect, and which fields are dropped."""
+    """Show a request translated into another dialect.
+
+    Also which fields are dropped.
+    """
     import msgspec
 
     from llmproxy.cli.trace.json_output import escape_json
@@ -93,9 +96,10 @@ def explain(
     ] = None,
     url: Url = None,
 ) -> None:
-    """Show who answers a model: route, targets and their health, order now, URLs, relayed or translated; of a path
-    without a model, which provider. Sends nothing to providers. Health and order are those of the running server with
-    this configuration, or at --url.
+    """Show who answers a model, and why.
+
+    Route, targets and their health, order now, URLs, relayed or translated; of a path without a model, which provider.
+    Sends nothing to providers. Health and order are those of the running server with this configuration, or at --url.
     """
     from llmproxy.config.load import load
     from llmproxy.dialects.catalog import codecs

@@ -52,7 +52,9 @@ def import_config(
     force: Annotated[bool, typer.Option("--force", "-f", help="Overwrite an existing file.")] = False,
     json_: Annotated[bool, typer.Option("--json", help="Print the grades as JSON; needs --output.")] = False,
 ) -> None:
-    """Write the configuration of another gateway as one of llmproxy. Exit 3 when something needs a hand.
+    """Convert the configuration of another gateway.
+
+    Exit 3 when something needs a hand.
 
     Reads LiteLLM's config.yaml, claude-code-router's config.json, Portkey's configs, and older settings of proxies that
     llmproxy replaces, .env files too. Each line is graded: exact, approximate, by hand or unsupported.

@@ -44,7 +44,10 @@ def lint(
     ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="As with `translation: strict`.")] = False,
 ) -> None:
-    """Say what a model will refuse, and what is dropped or approximated. Exit 1 when anything is refused."""
+    """Say what a model will refuse of a request.
+
+    Also what is dropped or approximated on the way. Exit 1 when anything is refused.
+    """
     from llmproxy.errors import BadRequest
 
     if provider is not None and config is None:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from llmproxy.pricing.price import Price
     from llmproxy.pricing.price_table import PriceTable
 
-prices_app = typer.Typer(help="Show the prices of models, or replace their table: show, update.", no_args_is_help=True)
+prices_app = typer.Typer(help="Show the prices of models, or replace their table.", no_args_is_help=True)
 
 
 @prices_app.command("show")
@@ -28,10 +28,7 @@ def prices_show(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show what a model costs, by provider, and where that is from.
-
-    Example: `llmproxy prices show gpt-4o --provider azure`
-    """
+    """Show what a model costs, and where that price is from."""
     from llmproxy.cli.prices_view import price_json, price_lines
 
     found = _in_table(model, provider) if config is None else _in_config(model, provider, config)
@@ -54,10 +51,9 @@ def prices_update(
         typer.Option("--from", metavar="FILE", help="A table of llmproxy, or the data of genai-prices (data.json)."),
     ],
 ) -> None:
-    """Use the table of a file from now on, in place of the one of this version; a running server reads it when it
-    reloads or starts again. Delete the written file to undo this.
+    """Replace the table of prices by that of a file.
 
-    Example: `llmproxy prices update --from data.json`
+    A running server reads it when it reloads or starts again. Delete the written file to undo this.
     """
     from pathlib import Path
 

@@ -10,9 +10,9 @@ def reload(
     config: ConfigOfServer = None,
     admin_key: AdminKey = None,
 ) -> None:
-    """Reload the configuration of a running server. A configuration with mistakes changes nothing.
+    """Reload the configuration of a running server.
 
-    Example: `llmproxy reload --config llmproxy.yaml`
+    A configuration with mistakes changes nothing.
     """
     from llmproxy.cli.client import PageError, fetch_page, find_server
     from llmproxy.console.formatting import sanitize

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from llmproxy.cli.output import print_error, print_problems, print_text
+from llmproxy.cli.output import fail, print_error, print_problems, print_text
 
 if TYPE_CHECKING:
     from llmproxy.config.load import Loaded, Override
@@ -48,19 +48,27 @@ _FLAGS = {
 
 
 def serve_command(
-    config: Annotated[
+    file: Annotated[
         str | None,
-        typer.Option("--config", "-c", metavar="FILE", help="Configuration; default: ./llmproxy.yaml, ./config.yaml."),
+        typer.Argument(metavar="FILE", help="Configuration; default: ./llmproxy.yaml, ./config.yaml."),
     ] = None,
-    host: Annotated[str | None, typer.Option(metavar="HOST", help="Address to listen on [127.0.0.1].")] = None,
+    config: Annotated[
+        str | None, typer.Option("--config", "-c", metavar="FILE", help="The same as the argument.")
+    ] = None,
+    host: Annotated[str | None, typer.Option(metavar="HOST", help="Address to listen on; default 127.0.0.1.")] = None,
     port: Annotated[
-        int | None, typer.Option(min=0, max=65535, help="Port to listen on [3000]; 0 takes a free one.")
+        int | None,
+        typer.Option(metavar="PORT", min=0, max=65535, help="Port to listen on; default 3000; 0 takes a free one."),
     ] = None,
     workers: Annotated[
-        str | None, typer.Option(metavar="N|auto", help="Processes that serve requests [1]; auto: one per processor.")
+        str | None,
+        typer.Option(metavar="N|auto", help="Processes that serve requests; default 1; auto: one per processor."),
     ] = None,
     log_level: Annotated[
-        LogLevel | None, typer.Option(case_sensitive=False, help="Minimum level to log [info].")
+        LogLevel | None,
+        typer.Option(
+            metavar="LEVEL", case_sensitive=False, help="debug, info (the default), warning, error, critical."
+        ),
     ] = None,
     base_url: Annotated[
         str | None, typer.Option(metavar="URL", help="One upstream for all requests; needs no configuration.")
@@ -69,20 +77,24 @@ def serve_command(
     api_key: Annotated[str | None, typer.Option(metavar="KEY", help="API key of that upstream.")] = None,
     trace: Annotated[
         str | None,
-        typer.Option(metavar="[DIR]", help="Record each exchange in a file [./traces]; see `llmproxy trace tail`."),
+        typer.Option(
+            metavar="DIR", help="Record each exchange in a file; default ./traces; see `llmproxy trace tail`."
+        ),
     ] = None,
     print_: Annotated[bool, typer.Option("--print", help="Print a line for each exchange.")] = False,
 ) -> None:
     """Run the proxy."""
     from llmproxy.cli.deferred_certificates import import_aiohttp
 
+    if file is not None and config is not None:
+        fail(f"one configuration file is enough: {file} or --config {config}", code=2)
     gc.disable()  # until all is loaded: 3 % of the time to start
     import_aiohttp()
     from llmproxy.config.load import load
 
     level = log_level.value if log_level else None
     values = [host, port, workers, level, base_url, type, api_key, {} if print_ else None, _tracing(trace)]
-    loaded = load(config, overrides=_overrides(values))
+    loaded = load(file or config, overrides=_overrides(values))
     print_problems(loaded.problems)
     if loaded.config is None:
         mistakes = {each.mark.source for each in loaded.problems if each.severity == "error"}

@@ -21,12 +21,12 @@ def sessions(
     ] = None,
     url: Url = None,
     config: ConfigOfServer = None,
-    count: Annotated[int, typer.Option("-n", min=1, max=_MOST, help="How many at most.")] = 20,
+    count: Annotated[int, typer.Option("-n", metavar="N", min=1, max=_MOST, help="How many at most.")] = 20,
     as_json: Annotated[bool, typer.Option("--json", help="Print the page as JSON.")] = False,
 ) -> None:
-    """List the sessions of a running server, most recent first; or show one.
+    """List the sessions of a running server, or show one.
 
-    Example: `llmproxy sessions -n 5`, then `llmproxy trace show --session ID` for the conversation of one of them.
+    The most recent come first. `llmproxy trace show --session ID` shows the conversation of one of them.
     """
     import time
 

@@ -38,7 +38,10 @@ def stats(
     by: Annotated[list[GroupBy] | None, typer.Option(help="Also list clients or sessions; repeatable.")] = None,
     interval: Annotated[str, typer.Option(metavar="TIME", help="Refresh interval.")] = "1s",
 ) -> None:
-    """Show the state of a running server: requests, latencies, tokens, errors by provider and model."""
+    """Show the state of a running server.
+
+    Requests, latencies, tokens and errors by provider and model.
+    """
     import json
 
     from llmproxy.cli.client import PageError, fetch_page, find_server

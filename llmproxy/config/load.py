@@ -113,6 +113,11 @@ def load(
     return replace(loaded, again=again, source=again, files=stamps)
 
 
+def usual_file() -> str | None:
+    """Return the file that is loaded when none is named; None when there is none."""
+    return _find_file(None, os.environ, Path())
+
+
 def _find_file(path: str | None, environ: Mapping[str, str], directory: Path) -> str | None:
     """Return the path of the file as the user named it, or the usual one that exists."""
     if path is None and (variable := environ.get(FILE_VARIABLE, "").strip()):

@@ -34,9 +34,10 @@ def check_live(
         float, typer.Option(min=0.1, max=3600, metavar="SECONDS", help="How long each answer may take.")
     ] = 60.0,
 ) -> None:
-    """Check a running proxy with real requests: health, chat, stream, tools, cache, errors, balance, concurrency.
+    """Check a running proxy with real requests.
 
-    The whole takes some 26 short calls, which the providers charge for. Exit code 1 when a check fails.
+    Health, chat, stream, tools, cache, errors, balance, concurrency. The
+    whole takes some 26 short calls, which the providers charge for. Exit code 1 when a check fails.
     """
     from dataclasses import asdict
 

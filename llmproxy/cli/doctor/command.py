@@ -21,8 +21,9 @@ def doctor(
         float, typer.Option(min=0.1, max=600, metavar="SECONDS", help="How long each check may wait for the network.")
     ] = 5.0,
 ) -> None:
-    """Check configuration, keys, network, clock, port, disk, stores and providers, and say how to fix what is wrong.
+    """Check this machine, the configuration and all providers.
 
+    Configuration, keys, network, clock, port, disk, stores and providers; says how to fix what is wrong.
     It makes no call that costs money. Exit code 1 when anything is an error.
     """
     from llmproxy.cli.deferred_certificates import import_aiohttp

@@ -24,9 +24,7 @@ if TYPE_CHECKING:
     from llmproxy.records.record import Record
     from llmproxy.records.trace_reader import TraceReader
 
-trace_app = typer.Typer(
-    help="Show the records of the trace middleware: tail, ls, show, stats, export.", no_args_is_help=True
-)
+trace_app = typer.Typer(help="Show recorded exchanges.", no_args_is_help=True)
 
 
 class Key(StrEnum):
@@ -50,13 +48,13 @@ class ExportFormat(StrEnum):
 
 
 Directory = Annotated[
-    str | None, typer.Argument(metavar="[DIR]", help="The directory of records; default: that of your running server.")
+    str | None, typer.Argument(metavar="DIR", help="The directory of records; default: that of your running server.")
 ]
 Filters = Annotated[
     list[str] | None,
     typer.Option(
         "--filter",
-        metavar="KEY=VALUE,...",
+        metavar="KEY=VALUE",
         help="Filter: model=gpt-*, status=4xx, session=, thread=, provider=, slower=2s, faster=, client=, path=, "
         "outcome=, error=, failed=true, stream=true ... Repeatable.",
     ),
@@ -70,7 +68,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, one object per
 @trace_app.command("tail")
 def trace_tail(
     directory: Directory = None,
-    count: Annotated[int, typer.Option("-n", min=0, help="How many to start with.")] = 20,
+    count: Annotated[int, typer.Option("-n", metavar="N", min=0, help="How many to start with.")] = 20,
     follow: Annotated[
         bool | None,
         typer.Option(
@@ -102,7 +100,7 @@ def trace_tail(
 @trace_app.command("ls")
 def trace_ls(
     directory: Directory = None,
-    count: Annotated[int, typer.Option("-n", min=1, help="How many at most.")] = 1000,
+    count: Annotated[int, typer.Option("-n", metavar="N", min=1, help="How many at most.")] = 1000,
     sort: Annotated[Key, typer.Option(help="Sort key.")] = Key.time,
     reverse: Annotated[bool, typer.Option("--reverse", "-r", help="Reverse the order.")] = False,
     session: SessionOption = None,
@@ -110,7 +108,10 @@ def trace_ls(
     filters: Filters = None,
     as_json: AsJson = False,
 ) -> None:
-    """List exchanges: the newest, slowest, largest ... last, or first with --reverse."""
+    """List exchanges, the newest last.
+
+    Or the slowest, largest ... with --sort; with --reverse they come first.
+    """
     from llmproxy.records.trace_reader import TraceReader
 
     test = _parse(filters)
@@ -140,7 +141,7 @@ def trace_show(
     directory: Directory = None,
     session: Annotated[
         str | None,
-        typer.Option(metavar="ID", help="Show a whole session as one conversation: --session ID [DIR]"),
+        typer.Option(metavar="ID", help="Show a whole session as one conversation: --session ID DIR."),
     ] = None,
     thread: Annotated[
         str | None,
@@ -155,7 +156,10 @@ def trace_show(
         bool, typer.Option("--curl", help="Print a command that repeats the request, without its secrets.")
     ] = False,
 ) -> None:
-    """Show one exchange: the conversation, headers, attempts and timing; or a session as one conversation."""
+    """Show one exchange, or a session as one conversation.
+
+    The conversation, the attempts, and what came when.
+    """
     from llmproxy.cli.trace.show import print_raw, print_record, print_record_json
 
     if session is not None:
@@ -239,7 +243,10 @@ def trace_stats(
     filters: Filters = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Show totals of requests, tokens and latencies by provider and model, computed from the files."""
+    """Show totals by provider and model.
+
+    Requests, tokens, costs and latencies, computed from the files.
+    """
     import json
 
     from llmproxy.cli.trace.totals import render_totals, sum_entries
@@ -271,7 +278,9 @@ def trace_export(
     since: Annotated[str | None, typer.Option(metavar="TIME", help="Only the last 1h, 30m ...")] = None,
     filters: Filters = None,
 ) -> None:
-    """Print whole records as JSON, oldest first, whatever their format is: for jq, or to keep them.
+    """Print whole records as JSON, oldest first.
+
+    Whatever their format is: for jq, or to keep them.
 
     Example: `llmproxy trace export --filter failed=true | jq .request.body`
     """

@@ -151,7 +151,7 @@ def test_nothing_that_fits_is_reported(traces: Path) -> None:
 )
 def test_wrong_usage_ends_with_2(traces: Path, arguments: list[str]) -> None:
     done = run("trace", *arguments, cwd=traces)
-    assert done.returncode == 2 and "Error: " in done.stderr and "Traceback" not in done.stderr
+    assert done.returncode == 2 and done.stderr.startswith("llmproxy: ") and "Traceback" not in done.stderr
 
 
 def test_a_console_without_unicode_gets_question_marks_and_whole_json(traces: Path) -> None:

@@ -281,8 +281,6 @@ def trace_export(
     """Print whole records as JSON, oldest first.
 
     Whatever their format is: for jq, or to keep them.
-
-    Example: `llmproxy trace export --filter failed=true | jq .request.body`
     """
     from llmproxy.cli.trace.export import print_records
     from llmproxy.records.trace_reader import TraceReader

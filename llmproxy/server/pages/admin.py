@@ -9,10 +9,9 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
 from urllib.parse import unquote
 
 from llmproxy.access.admission import Audience
@@ -28,7 +27,7 @@ from llmproxy.metrics.provider_json import providers_json
 from llmproxy.metrics.sample import Sample
 from llmproxy.metrics.stats import GROUPS, running_exchanges
 from llmproxy.metrics.transfer import state_of
-from llmproxy.middleware.base import Middleware, PageOperation
+from llmproxy.middleware.base import Middleware
 from llmproxy.redaction.names import redact
 from llmproxy.routing.health import Health
 from llmproxy.server.pages.health import HealthPages, States, record_samples
@@ -37,6 +36,7 @@ from llmproxy.server.pages.middleware_pages import MiddlewarePages
 from llmproxy.server.pages.models import ModelList
 from llmproxy.server.pages.openapi import DescribedPage, OpenApi
 from llmproxy.server.pages.operations import JSON
+from llmproxy.server.pages.page import READING, Handler, Page
 from llmproxy.server.pages.reference import ASSETS, reference_page
 from llmproxy.server.pages.stats import read_groups, stats_page
 from llmproxy.server.peers import (
@@ -54,50 +54,8 @@ from llmproxy.target import Provider
 from llmproxy.wire.json import write_value
 from llmproxy.wire.query import check_query, parse_query
 
-_READING = ("GET", "HEAD")
 _MODEL_PATHS = tuple(f"{path}/" for path in catalog.model_paths())
 _READ_TYPES = (JSON, "text/plain", "text/html")  # of pages, not of their files
-
-
-class Handler(Protocol):
-    """Answers requests for one of our pages. `template` is its path in metrics, `audience` who may ask for it."""
-
-    @property
-    def template(self) -> str: ...
-    @property
-    def audience(self) -> Audience: ...
-
-    def __call__(self, exchange: Exchange) -> Awaitable[Answer]: ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Page:
-    """A page, and what writes it. HEAD is answered like GET; the edge sends no body."""
-
-    template: str
-    write: Callable[[Exchange], Awaitable[Answer]]
-    summary: str
-    audience: Audience = Audience.OPERATORS
-    methods: Sequence[str] = _READING
-    content_types: Sequence[str] = (JSON,)
-    query: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
-
-    def described(self, path: str) -> DescribedPage:
-        """Return what `/openapi.json` says of it at `path`."""
-        operation = PageOperation(
-            method=self.methods[0], summary=self.summary, content_types=self.content_types, query=self.query
-        )
-        return DescribedPage(path=path, audience=self.audience, operations=(operation,))
-
-    async def __call__(self, exchange: Exchange) -> Answer:
-        if exchange.method not in self.methods:
-            raise ProxyError(
-                f"{self.template} has no {exchange.method}: use {self.methods[0]}",
-                status=405,
-                code="method_not_allowed",
-                headers=(("Allow", ", ".join(self.methods)),),
-            )
-        return await self.write(exchange)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,48 +138,48 @@ class Admin:
             peers=peers,
             pid=self._pid,
         )
-        self._model = _Page(
+        self._model = Page(
             template="/v1/models/{id}", write=self._write_model, audience=Audience.CLIENTS, summary="Read a model"
         )
         self._pages = self._all_pages(self._probes)
 
-    def _all_pages(self, probes: HealthPages) -> Mapping[str, _Page]:
+    def _all_pages(self, probes: HealthPages) -> Mapping[str, Page]:
         """Return the pages by path."""
-        list_page = _Page(
+        list_page = Page(
             template="/v1/models", write=self._write_models, audience=Audience.CLIENTS, summary="List the models"
         )
         pages = [
-            _Page(template="/health", write=probes.health, audience=Audience.EVERYBODY, summary="Read how it is"),
-            _Page(template="/healthz", write=probes.healthz, audience=Audience.EVERYBODY, summary="Probe it, in short"),
-            _Page(template="/livez", write=probes.livez, audience=Audience.EVERYBODY, summary="Probe whether it runs"),
-            _Page(
+            Page(template="/health", write=probes.health, audience=Audience.EVERYBODY, summary="Read how it is"),
+            Page(template="/healthz", write=probes.healthz, audience=Audience.EVERYBODY, summary="Probe it, in short"),
+            Page(template="/livez", write=probes.livez, audience=Audience.EVERYBODY, summary="Probe whether it runs"),
+            Page(
                 template="/readyz", write=probes.readyz, audience=Audience.EVERYBODY, summary="Probe whether it serves"
             ),
-            _Page(template="/config", write=self._write_config, summary="Read the configuration, without secrets"),
-            _Page(template="/providers", write=self._write_providers, summary="Read the providers and their targets"),
-            _Page(
+            Page(template="/config", write=self._write_config, summary="Read the configuration, without secrets"),
+            Page(template="/providers", write=self._write_providers, summary="Read the providers and their targets"),
+            Page(
                 template="/metrics",
                 write=self._write_metrics,
                 summary="Read the metrics, for Prometheus or as JSON",
                 content_types=("text/plain", JSON),
                 query={"format": {"type": "string", "enum": ["json", "text"]}},
             ),
-            _Page(template="/metrics/json", write=self._write_metrics_json, summary="Read the metrics as JSON"),
-            _Page(
+            Page(template="/metrics/json", write=self._write_metrics_json, summary="Read the metrics as JSON"),
+            Page(
                 template="/stats",
                 write=self._write_stats,
                 summary="Read the statistics",
                 query={"by": {"type": "string", "enum": list(GROUPS)}},
             ),
-            _Page(
+            Page(
                 template="/admin/reload",
                 write=self._write_reload,
                 methods=("POST",),
                 summary="Read the configuration file again",
             ),
-            _Page(template="/openapi.json", write=self._write_openapi, summary="Read the description of this API"),
+            Page(template="/openapi.json", write=self._write_openapi, summary="Read the description of this API"),
             *(
-                _Page(
+                Page(
                     template=path,
                     write=partial(_write_asset, path),
                     audience=Audience.EVERYBODY,
@@ -257,7 +215,7 @@ class Admin:
         page = self._pages.get(path)
         if path == "/" and method == "HEAD":  # agents look with it whether the address answers
             return self._pages["/health"]
-        if page is None and path.startswith(_MODEL_PATHS) and method in _READING and not catalog.is_call(method, path):
+        if page is None and path.startswith(_MODEL_PATHS) and method in READING and not catalog.is_call(method, path):
             return self._model
         if page is None and (owner := self._middleware_pages.owns(path)) is not None:
             template = owner if len(path) <= len(owner) + 1 else f"{owner}/{{name}}"

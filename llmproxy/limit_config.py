@@ -27,9 +27,12 @@ _NEVER = ("none", "off", "never")
 
 def _period(value: object) -> float:
     """Read a duration, or the word for one. Raises ValueError."""
-    if isinstance(value, str) and value.strip().lower() in _CALENDAR:
+    word = value.strip().lower() if isinstance(value, str) else ""
+    if word in _CALENDAR:
         raise ValueError(f"must be from 1s to 31d, not {value!r}; periods of the calendar are for `budgets`")
-    seconds = parse_duration(_WORDS.get(value.strip().lower(), value) if isinstance(value, str) else value)
+    if word.isalpha() and word not in _WORDS:
+        raise ValueError(f"must be {', '.join(_WORDS)}, or a time such as 30s or 5m, not {value!r}")
+    seconds = parse_duration(_WORDS.get(word, value))
     if not _SHORTEST_S <= seconds <= _LONGEST_S:
         raise ValueError(f"must be from 1s to 31d, not {value!r}; longer times are for `budgets`")
     return seconds

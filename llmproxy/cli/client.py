@@ -46,16 +46,16 @@ class PageError(Exception):
 
 
 def find_server(url: str | None, config: str | None = None) -> str:
-    """Return the base address of the server at `url`, else of this user's newest server; list the servers when there
-    are several.
+    """Return the base address of the server at `url`, else of this user's newest server, one with a configuration in
+    the current directory before others; list the servers when there are several.
 
     With `config` only servers that run with this file count. Raises PageError.
     """
-    from llmproxy.discovery import running_servers
+    from llmproxy.discovery import candidates, runs_here
 
     if url is not None:
         return server_base_url(url)
-    servers = running_servers()
+    servers = candidates()
     if config is not None:
         servers = [each for each in servers if each.config and _real(each.config) == _real(config)]
     if not servers:
@@ -65,7 +65,8 @@ def find_server(url: str | None, config: str | None = None) -> str:
             "or pass its address: --url http://127.0.0.1:3000"
         )
     if len(servers) > 1:
-        print(f"{len(servers)} servers are running; using the newest. Choose another one with --url:", file=sys.stderr)
+        chosen = "that of this folder" if runs_here(servers[0]) and not runs_here(servers[1]) else "the newest"
+        print(f"{len(servers)} servers are running; using {chosen}. Choose another one with --url:", file=sys.stderr)
         for server in servers:
             print(f"  {_line(server)}", file=sys.stderr)
     return servers[0].url

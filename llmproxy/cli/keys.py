@@ -68,7 +68,7 @@ def rotate_key(
         fail(f"--grace: {error}")
     key, last = NewKey.generate(), current[-1]
     shared = last.model_dump(mode="json", exclude_defaults=True, exclude={"key", "id", "sha256", "subject", "expires"})
-    _print_new(key.text, {**shared, "id": key.id, "sha256": key.sha256})
+    _print_new(key.text, {"name": name, "id": key.id, "sha256": key.sha256, **shared})
     until = write_time(until_s if last.expires is None else min(until_s, last.expires))
     print_text(f"\nAdd to the old entry of {name!r}, and remove that entry afterwards:\n\n  expires: {until}")
 
@@ -149,7 +149,7 @@ def check_key(config: ConfigFile = None) -> None:
     text = typer.prompt("Key", hide_input=True, err=True) if sys.stdin.isatty() else sys.stdin.readline(4096)
     found = next((each for each in keys if _fits(each, text.strip())), None)
     if found is None:
-        fail("no key of this configuration is the one that was given")
+        fail("no client of this configuration has this key")
     if found.expires is not None and found.expires <= time.time():
         fail(f"it is the key of {found.name!r}, and has expired: {write_time(found.expires)}")
     until = "" if found.expires is None else f", until {write_time(found.expires)}"

@@ -135,9 +135,20 @@ def _run(loaded: Loaded) -> int:
         return run(loaded, lambda address: _announce(banner(loaded, address)), whole_process=True)
     except (OSError, ProxyError, ConfigError, RegistryError) as error:
         print_error(f"llmproxy: {describe_start_error(error, config.server.host, config.server.port)}")
+        if isinstance(error, OSError) and error.errno in _IN_USE:
+            _print_owner(config.server.port)
         return 1
     except KeyboardInterrupt:
         return 0
+
+
+def _print_owner(port: int) -> None:
+    """Say so when the port in use is that of a running server of this user."""
+    from llmproxy.discovery import running_servers
+
+    owner = next((each for each in running_servers() if each.port == port), None)
+    if owner is not None:
+        print_error(f"llmproxy: it belongs to your running llmproxy, process {owner.pid} ({owner.config or 'no file'})")
 
 
 def _announce(text: str) -> None:

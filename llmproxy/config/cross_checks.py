@@ -145,13 +145,16 @@ def _target_providers(top: ConfigNode) -> Iterator[Problem]:
 
 
 def _provider(providers: Mapping[str, ConfigNode], node: ConfigNode, name: str = "") -> Iterator[Problem]:
-    """Check that a provider of that name exists and is enabled."""
+    """Check that a provider of that name exists and is enabled. A `name` that is all of the node may be a model's."""
+    bare = name != "" and name == node.word and node.key.endswith("]")
     name = name or node.word or ""
     if not name or node.stand_in:
         return
     if name not in providers:
         close = nearest(name, [*providers, *(names("providers") if node.literal else ())])
         hint = f"; did you mean {close!r}?" if close else f"; available: {', '.join(providers)}" if providers else ""
+        if bare and not close:
+            hint += f"; with a model write PROVIDER/{name}"
         yield node.problem(f"unknown provider: {name!r}{hint}", "unknown-provider")
     elif disabled(providers[name]):
         message = f"the provider {name!r} is not enabled; enable it, or choose another one"

@@ -116,6 +116,8 @@ def unknown_key(node: ConfigNode, allowed: list[str], homes: Mapping[str, str]) 
     return Problem(mark=node.key_mark or node.mark, key=node.key, message=f"unknown key{hint}", code="unknown-key")
 
 
+_TYPED_ENTRY = re.compile(r"(middlewares|providers)\[\d+\]")
+
 _KINDS = {
     "int": "a whole number",
     "float": "a number",
@@ -181,6 +183,8 @@ def wrong_kind(node: ConfigNode, kind: str) -> Problem:
     """Report a value of the wrong kind; `kind` is a word of pydantic."""
     text = node.value if isinstance(node.value, str) else ""
     hint = "; add a space after the colon" if re.fullmatch(r"\w+:\S+", text) and kind == "model" else ""
+    if _TYPED_ENTRY.fullmatch(node.key) and re.fullmatch(r"[\w-]+", text):
+        hint = f"; write `type: {text}`"
     return node.problem(f"must be {_KINDS[kind]}{_instead(node)}{hint}", "wrong-type")
 
 

@@ -258,7 +258,7 @@ class Router:
         if close := nearest(full_path[:_MAX_CACHED_LENGTH], catalog.client_paths()):
             return f"Did you mean POST {close}?"
         prefixes = ", ".join(f"/{each}/..." for each in self._named) or "none"
-        return f"Paths of providers begin with: {prefixes}"
+        return f"Paths of providers begin with: {prefixes} See /docs for all others"
 
     def _resolve(self, model: str) -> Route:
         """Return the first match of: an exact name, `provider/model`, a pattern of `models:`, the providers' lists,
@@ -360,11 +360,12 @@ def _serving(route: Route, endpoint: Endpoint, model: str | None, what: str, eve
     if able:
         return replace(route, targets=able, why=f"{route.why}, only those that can answer the path")
     capability = endpoint.capability
-    others = ", ".join(provider.name for provider in everybody if capability in provider.speaks) or "none"
+    others = ", ".join(provider.name for provider in everybody if capability in provider.speaks)
     abilities = _abilities(dict.fromkeys(target.provider for target in route.targets))
+    remedy = f"Use a model of {others}" if others else f"Configure a provider that speaks {capability}"
     raise BadRequest(
-        f"This path uses the dialect {capability}, but {what} goes to a provider without it: {abilities}. "
-        f"Use the path of another dialect. Providers with {capability}: {others}",
+        f"{endpoint.path} needs a provider that speaks {capability}, but {what} goes to one that does not: "
+        f"{abilities}. {remedy}, or a path of another dialect",
         code="dialect_not_spoken",
         param="model",
     )

@@ -94,12 +94,13 @@ def test_whose_a_key_is(file: str) -> None:
     assert run("check", "-c", file, stdin="key-of-ci\n") == "It is the key of 'ci'.\n"
     assert "has expired" in run("check", "-c", file, stdin="key-of-old", code=1)
     for wrong in ("key-of-nobody", ""):
-        assert "no key of this configuration" in run("check", "-c", file, stdin=wrong, code=1)
+        assert "no client of this configuration has this key" in run("check", "-c", file, stdin=wrong, code=1)
 
 
 def test_both_keys_work_for_a_while(file: str, tmp_path: Path) -> None:
     output = run("rotate", "ci", "-c", file, "--grace", "24h")
     key, entry = printed(output)
+    assert list(entry)[:3] == ["name", "id", "sha256"]
     assert (entry["name"], entry["team"], entry["models"]) == ("ci", "build", ["gpt-*"])
     assert entry["limits"] == [{"requests": 5, "per": "60s"}]
     (expires,) = re.findall(r"^  (expires: .*)$", output, re.MULTILINE)

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -78,6 +79,12 @@ def test_a_port_in_use_ends_with_1(tmp_path: Path) -> None:
         done = run("serve", "--port", str(port), cwd=tmp_path)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == f"llmproxy: port {port} of 127.0.0.1 is in use; choose another one with --port\n"
+
+
+def test_a_port_of_a_running_server_names_that_server(tmp_path: Path) -> None:
+    with Program(tmp_path) as running:
+        done = run("serve", "--port", str(urlsplit(running.url).port), cwd=tmp_path)
+        assert done.stderr.endswith(f"it belongs to your running llmproxy, process {running.pid} (no file)\n")
 
 
 def test_a_host_that_is_not_there_ends_with_1(tmp_path: Path) -> None:

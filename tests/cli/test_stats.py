@@ -76,6 +76,19 @@ def test_of_several_servers_it_shows_the_newest_and_names_all(tmp_path: Path) ->
     assert [line.split()[0] for line in lines[1:]] == [second.url, first.url]
 
 
+def test_the_server_of_this_folder_goes_before_a_newer_one(tmp_path: Path) -> None:
+    home = {"HOME": str(tmp_path)}
+    here, elsewhere = tmp_path / "here", tmp_path / "elsewhere"
+    for each in (here, elsewhere):
+        each.mkdir()
+    config = "providers: [{name: stub, type: stub}]\n"
+    with Program(here, config=config, extra=home) as older, Program(elsewhere, config=config, extra=home):
+        done = run("stats", "--json", cwd=here, extra=home)
+
+    assert json.loads(done.stdout)["pid"] == older.pid
+    assert done.stderr.startswith("2 servers are running; using that of this folder.")
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="kills")
 def test_a_server_that_was_killed_is_not_found(tmp_path: Path) -> None:
     with pytest.raises(AssertionError, match="exit code"), Program(tmp_path) as program:

@@ -59,9 +59,9 @@ def _named(name: str, *, waits: bool) -> str:
 
 def _search() -> str:
     from llmproxy.console.formatting import sanitize
-    from llmproxy.discovery import running_servers
+    from llmproxy.discovery import candidates
 
-    servers = running_servers()
+    servers = candidates()
     written = list(dict.fromkeys(directory for server in servers for directory in server.traces))
     if len(written) > 1:
         others = ", ".join(written[1:])

@@ -104,6 +104,7 @@ def _head(record: Record, width: int | None) -> Iterator[Text]:
         ("tokens", format_usage(record.usage) or ("unknown" if record.attempts and not record.failed else None)),
         ("cost", _cost(record)),
         ("took", _took(record)),
+        ("frames", _frames(record)),
         ("dropped", ", ".join(record.dropped) or None),
     ]
     for name, value in values:
@@ -117,6 +118,16 @@ def _known(text: str) -> str | None:
 
 def _cost(record: Record) -> str | None:
     return "unknown" if record.cost_unknown and not record.failed else _known(format_cost(record.cost_usd))
+
+
+def _frames(record: Record) -> str | None:
+    """Describe what went over a WebSocket."""
+    socket = record.websocket
+    if socket is None:
+        return None
+    code = "" if socket.close_code is None else f" with {socket.close_code}"
+    ended = f"; closed by the {socket.closed_by}{code}" if socket.closed_by else ""
+    return f"{socket.client_frames} from the client, {socket.provider_frames} from the provider{ended}"
 
 
 def _local(started: str) -> str:

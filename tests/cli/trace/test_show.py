@@ -96,6 +96,12 @@ def test_headers_are_shown_when_they_are_asked_for(tmp_path: Path, capsys: pytes
     )
 
 
+def test_a_websocket_shows_its_frames_and_who_closed_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    counts = {"client_frames": 2, "client_bytes": 41, "provider_frames": 3, "provider_bytes": 333}
+    output = shown(tmp_path, capsys, websocket={**counts, "close_code": 1000, "closed_by": "client"})
+    assert "  frames   2 from the client, 3 from the provider; closed by the client with 1000\n" in output
+
+
 def test_an_error_is_the_first_that_is_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     error = {"code": "upstream_timeout", "message": "no answer for 30 s"}
     output = shown(tmp_path, capsys, error=error, status=504, outcome="error")

@@ -341,7 +341,15 @@ def _about(model: type[BaseModel], name: str, indent: str) -> Iterator[str]:
 
 
 def _comment(text: str, indent: str) -> Iterator[str]:
-    yield from textwrap.wrap(text, _WIDTH, initial_indent=f"{indent}# ", subsequent_indent=f"{indent}# ")
+    marked = f"{indent}# "
+    yield from textwrap.wrap(
+        text,
+        _WIDTH,
+        initial_indent=marked,
+        subsequent_indent=marked,
+        break_on_hyphens=False,
+        break_long_words=False,
+    )
 
 
 _MEANING = ("true", "false", "null", "on", "off", "yes", "no")

@@ -127,3 +127,8 @@ def test_full_shows_the_defaults(tmp_path: Path) -> None:
         assert entry.config == config_of(find_component("middlewares", entry.type, Path()))()
     provider = config.providers[0]
     assert provider.model_dump(exclude_defaults=True) == {"name": "openai", "type": "openai"}
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_no_word_is_split_over_two_lines_of_a_comment(preset: Preset) -> None:
+    assert not [line for line in generate(preset).splitlines() if re.search(r"#.*\w-$", line)]

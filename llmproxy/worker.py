@@ -79,21 +79,25 @@ async def _serve(loaded: Loaded, worker: ParentLink, shutdown: Shutdown) -> None
         with repeated(worker.order.number > 1):
             serving = await until_end.enter_async_context(started(loaded, shutdown, worker))
 
+        taker = Taker(worker.channel, serving.edge, None if tls is None else tls.context)
+        serving.edge.closed = taker.closed
+
         def stop_within() -> None:
+            taker.stop()  # before the parent hears of it, and gives what is not taken to others
             shutdown.end_within(serving.shutdown_timeout_s() + GRACE_S)
 
         with worker.stop_signals(stop_within, serving.edge.cut) as stop:
             try:
-                await _serve_until(stop, serving, worker, tls)
+                await _serve_until(stop, serving, worker, taker, tls)
             finally:
                 await serving.retire(shutdown)
 
 
-async def _serve_until(stop: asyncio.Event, serving: Serving, worker: ParentLink, tls: ServerTls | None) -> None:
+async def _serve_until(
+    stop: asyncio.Event, serving: Serving, worker: ParentLink, taker: Taker, tls: ServerTls | None
+) -> None:
     """Serve what the parent accepts until `stop` is set, then wait for the running exchanges."""
     edge, reloader = serving.edge, serving.reloader
-    taker = Taker(worker.channel, edge, None if tls is None else tls.context)
-    edge.closed = taker.closed
     reloader.quiet = True
 
     async def reload(reason: str) -> ReloadReport:

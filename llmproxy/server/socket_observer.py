@@ -18,6 +18,7 @@ from llmproxy.wire.websocket import TEXT, WebSocketWatch
 from llmproxy.wire.websocket_inflate import Inflater
 
 MESSAGE_BYTES = 8 * 1024 * 1024
+_FRAME_BYTES = 64  # what a frame takes beside its payload, of which it may have none
 
 
 PriceAnswer = Callable[[Usage, str | None], float | None]
@@ -63,7 +64,8 @@ class SocketObserver:
         )
 
     def _has_room(self, side: Sender, size_bytes: int) -> bool:
-        """Return whether so many more bytes of a message can be kept; what is not kept is not read."""
+        """Return whether a frame with so many more bytes of a message can be kept; what is not kept is not read."""
+        size_bytes += _FRAME_BYTES
         self._size_bytes[side] += size_bytes
         if self._size_bytes[side] <= UNCOUNTED_BYTES:
             return True

@@ -48,9 +48,17 @@ class Answering:
         self.silent = False
         return answer
 
+    async def ask_counters(self, argument: bytes, *, activity: bool) -> None:
+        """Get its counters, and keep them at once: it may be gone before another one has answered."""
+        answer = await self.ask(COUNTERS, argument)
+        if answer is not None:
+            self.counters = answer
+            self.activity = answer if activity else self.activity
+
 
 class Gathering:
-    """Asks `workers()`. `own_samples` returns what the parent itself adds to the metrics."""
+    """Asks `workers()`, those that have ended too, until they are forgotten. `own_samples` returns what the parent
+    itself adds to the metrics."""
 
     def __init__(self, workers: Callable[[], Sequence[Answering]], own_samples: Callable[[], Iterable[Sample]]) -> None:
         self._workers = workers
@@ -60,15 +68,13 @@ class Gathering:
 
     async def ask(self, asking: Answering, question: str, argument: bytes) -> list[bytes]:
         """Return the answers of all but the one that is `asking`; of the counters those of all, with what is gone."""
-        asked = [each for each in self._workers() if each is not asking or question == COUNTERS]
-        answers = await asyncio.gather(*(each.ask(question, argument) for each in asked))
         if question != COUNTERS:
+            others = [each for each in self._workers() if each is not asking]
+            answers = await asyncio.gather(*(each.ask(question, argument) for each in others))
             return [answer for answer in answers if answer is not None]
         activity = msgspec.msgpack.decode(argument, type=bool)
-        for worker, answer in zip(asked, answers, strict=True):
-            if answer is not None:
-                worker.counters = answer
-                worker.activity = answer if activity else worker.activity
+        asked = self._workers()
+        await asyncio.gather(*(each.ask_counters(argument, activity=activity) for each in asked))
         known = [worker.counters for worker in asked if worker.counters]
         own = Counters(
             metrics=state_of(self._gone, activity=activity), samples=[*self._gone_samples, *self._own_samples()]

@@ -115,29 +115,36 @@ class Channel:
         return True
 
     def close(self) -> list[socket.socket]:
-        """Close this end, and return the connections that the worker has not taken."""
+        """Close this end, and return the connections that the worker has not taken. It takes no more, or has ended:
+        what it has said until then counts."""
         if self._end.fileno() >= 0:
             asyncio.get_running_loop().remove_reader(self._end.fileno())
+            while self._hear():
+                pass
             self._end.close()
         left = list(self._untaken)
         self._untaken.clear()
         return left
 
     def _read(self) -> None:
+        if self._hear() is False:  # the end of the process, of which its parent hears too
+            asyncio.get_running_loop().remove_reader(self._end.fileno())
+        else:
+            self.changed()
+
+    def _hear(self) -> bool | None:
+        """Take note of what the worker says. Return False when it says no more, None when nothing is there now."""
         try:
             data = self._end.recv(4096)
         except BlockingIOError:
-            return
+            return None
         except OSError:
-            data = b""
-        if not data:  # the end of the process, of which its parent hears too
-            asyncio.get_running_loop().remove_reader(self._end.fileno())
-            return
+            return False
         for _ in range(data.count(_TAKEN)):
             self._untaken.popleft().close()
             self._waits_since_s = time.monotonic() if self._untaken else math.inf
         self.open -= data.count(_CLOSED)
-        self.changed()
+        return bool(data)
 
 
 def _nothing() -> None:
@@ -284,6 +291,8 @@ class Taker:
             if not data:
                 return self.stop()  # the parent is gone
             self._say(_TAKEN)
+            if not descriptors:  # no descriptor is free in this process: the connection was closed on its way
+                self.closed()
             for each in descriptors:
                 self._serve(socket.socket(fileno=each))
 

@@ -41,7 +41,7 @@ from llmproxy.workers.worker_place import WorkerPlace
 
 log = logging.getLogger(__name__)
 
-_METRICS_S = 10.0
+_METRICS_S = 4.0  # two workers are asked within the 10 s that Prometheus waits; one asks the others for up to 2 s
 _MARGIN_S = 1.0
 
 
@@ -114,7 +114,7 @@ class Supervisor:
 
     async def metrics(self, accept: str) -> tuple[bytes, str]:
         """Return the metrics of all workers, for an Accept header, and their content type."""
-        for each in self._serving():
+        for each in sorted(self._serving(), key=lambda worker: worker.answering.silent):
             with contextlib.suppress(StoreFault, TimeoutError):
                 async with asyncio.timeout(_METRICS_S):
                     return await each.link.call(RENDER_METRICS, accept)
@@ -182,7 +182,7 @@ class Supervisor:
         return [process for each in self._places if (process := each.serving) is not None]
 
     def _answering(self) -> Sequence[Answering]:
-        return [each.answering for each in self._serving()]
+        return [each.answering for each in self._processes() if each.ready.is_set()]
 
     def _samples(self) -> Iterable[Sample]:
         yield from process_samples()

@@ -110,8 +110,9 @@ def test_it_is_one_server_for_pages_and_commands(pair: Program) -> None:
     assert {row["pid"] for row in health["workers"]}.isdisjoint({pair.pid})
     told = run("stats", "--json", cwd=pair.directory)
     assert told.returncode == 0 and f'"pid": {pair.pid}' in told.stdout, told.stderr
-    told = run("trace", "ls", cwd=pair.directory)
-    assert told.returncode == 0, told.stderr
+    with pair.client() as client:
+        assert asked(client).status == 200
+    until(lambda: run("trace", "ls", cwd=pair.directory).returncode == 0, "the request to be recorded")
 
 
 def test_figures_add_up_whichever_worker_is_asked(pair: Program) -> None:

@@ -16,6 +16,7 @@ from tests.support.exchanges import new_call, new_exchange
 from tests.support.socket_upstream import MASK, frame
 
 LIVE = "/ws/google.ai.generativelanguage.v1beta.GenerativeService.BidiGenerateContent"
+FRAME_BYTES = 64
 DONE = b'{"type": "response.done", "response": {"usage": {"input_tokens": 5, "output_tokens": 7}}}'
 
 
@@ -63,12 +64,22 @@ def test_what_cannot_be_read_makes_the_usage_unknown(data: bytes) -> None:
 
 def test_what_is_kept_of_a_message_is_counted_and_released() -> None:
     observer, exchange, _ = observed()
-    observer.provider.feed(frame(1, b"x" * UNCOUNTED_BYTES, final=False))
+    observer.provider.feed(frame(1, b"x" * (UNCOUNTED_BYTES - FRAME_BYTES), final=False))
     assert exchange.held_bytes == 0
     observer.provider.feed(frame(0, b"x" * 100, final=False) + frame(0, b"y" * 100, final=False))
-    assert exchange.held_bytes == 200
+    assert exchange.held_bytes == 2 * (100 + FRAME_BYTES)
     observer.provider.feed(frame(0, b"."))
     assert exchange.held_bytes == 0
+
+
+@pytest.mark.parametrize("payload", [b"", b"x"])
+def test_a_message_in_endless_small_frames_is_not_kept(payload: bytes) -> None:
+    observer, exchange, _ = observed()
+    observer.provider.feed(frame(1, b"", final=False))
+    for _ in range(20):
+        observer.provider.feed(frame(0, payload, final=False) * 10_000)
+        assert exchange.held_bytes <= MESSAGE_BYTES
+    assert exchange.held_bytes == 0 and observer.provider.on_message is None and exchange.summary.usage is None
 
 
 def test_the_first_message_of_the_client_names_the_model() -> None:

@@ -17,7 +17,7 @@ from llmproxy.workers import gathering
 from llmproxy.workers.gathering import Answering, Gathering
 from llmproxy.workers.operations import ANSWER_QUESTION, COUNTERS, packed
 from tests.metrics.test_counters import ended
-from tests.support.waiting import PATIENCE_S
+from tests.support.waiting import PATIENCE_S, until_async
 
 ACTIVITY = packed(True)
 
@@ -121,3 +121,19 @@ async def test_one_that_is_gone_has_no_answer() -> None:
         await one.link.close()
         await one.answering.link.wait_closed()
         assert await gathering.ask(other.answering, "stats", b"") == []
+
+
+async def test_one_that_ends_while_another_is_waited_for_counts_once() -> None:
+    async with gathered(3) as (workers, gathering):
+        one, silent, asking = workers
+        one.metrics.begin()
+        one.metrics.record(ended())
+        silent.silent.set()
+        async with asyncio.TaskGroup() as tasks:
+            counting = tasks.create_task(counted(gathering, asking))
+            await until_async(lambda: one.answering.counters != b"", "the answer of the first")
+            workers.remove(one)
+            gathering.forget(one.answering)
+            await silent.link.close()
+        assert requests(counting.result()[0]) == 1
+        assert requests((await counted(gathering, asking))[0]) == 1

@@ -175,3 +175,28 @@ def test_a_worker_speaks_tls_and_one_that_does_not_is_gone(factory: Callable[[],
 
     with asyncio.Runner(loop_factory=factory) as runner:
         runner.run(scenario())
+
+
+async def test_what_a_worker_took_in_its_last_moment_goes_to_no_other_one() -> None:
+    giving, end = socket.socketpair()
+    channel, connections = Channel(giving), socket.socketpair()
+    with connections[1]:
+        assert all(channel.give(each) for each in connections)
+        end.send(b"+")
+        end.close()
+        assert channel.close() == [connections[1]]
+
+
+async def test_a_connection_for_which_a_worker_has_no_descriptor_is_none_of_its_own() -> None:
+    giving, end = socket.socketpair()
+    taker = Taker(end, asyncio.Protocol, None)
+    with giving, end:
+        taker.start()
+        giving.setblocking(False)
+        giving.send(b"+")  # so it arrives where no descriptor is free
+        said = b""
+        async with asyncio.timeout(PATIENCE_S):
+            while len(said) < 2:
+                said += await asyncio.get_running_loop().sock_recv(giving, 2)
+        assert said == b"+-"
+        taker.stop()

@@ -349,6 +349,8 @@ def _phrase(status: int) -> str:
 
 def _reason(error: BaseException) -> str:
     cause = error.__cause__ if isinstance(error.__cause__, OSError) else error
+    if isinstance(cause, ConnectionRefusedError):  # whose text repeats the address
+        return "connection refused"
     return str(cause) or type(cause).__name__
 
 

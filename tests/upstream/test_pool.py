@@ -341,3 +341,12 @@ async def test_a_fresh_connection_that_is_closed_without_an_answer_is_not_tried_
 
     assert caught.value.status == 502
     assert len(upstream.requests) == 1
+
+
+async def test_a_refused_connection_is_a_reason_in_words_with_the_address_once() -> None:
+    with Upstream(OK) as closed:
+        origin = origin_of(closed)
+    async with pool() as made:
+        with pytest.raises(UpstreamError) as caught:
+            await made.open(ask(origin))
+    assert caught.value.message == f"{origin.url} could not be reached: connection refused"

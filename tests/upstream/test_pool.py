@@ -344,7 +344,7 @@ async def test_a_fresh_connection_that_is_closed_without_an_answer_is_not_tried_
 
 
 async def test_a_refused_connection_is_a_reason_in_words_with_the_address_once() -> None:
-    with Upstream(ok()) as closed:
+    with Upstream(ok) as closed:
         origin = origin_of(closed)
     async with pool() as made:
         with pytest.raises(UpstreamError) as caught:

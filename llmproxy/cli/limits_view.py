@@ -30,7 +30,13 @@ def _name(row: Row) -> str:
     """Return the rule of a row, and whose counter it is."""
     scope, of, key = as_text(row.get("scope")), as_text(row.get("of")), as_text(row.get("key"))
     owner = f"key {key}" if key else None
-    whose = "all" if scope == "global" and owner is None else owner if scope == "global" else f"{scope} {of or UNKNOWN}"
+    whose = (
+        "all"
+        if scope == "global" and owner is None
+        else owner
+        if scope == "global"
+        else f"{scope or UNKNOWN} {of or UNKNOWN}"
+    )
     return f"{text_cell(row.get('rule'))}, {text_cell(whose, 40)}"
 
 

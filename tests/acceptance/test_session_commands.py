@@ -59,7 +59,7 @@ def test_sessions_are_listed_and_shown(program: Program) -> None:
     listed: dict[str, Any] = json.loads(show(program, "sessions", "--json"))
     (found,) = [each for each in listed["sessions"] if each["id"] == name]
     assert (found["requests"], found["models"]) == (3, ["s"])
-    assert name in show(program, "sessions") and " active, " in show(program, "sessions")
+    assert name in show(program, "sessions") and " active  " in show(program, "sessions")
     assert "requests   3\n" in show(program, "sessions", name)
     done = run("sessions", "s_none", cwd=program.directory)
     assert done.returncode == 1 and "no session 's_none'" in done.stderr

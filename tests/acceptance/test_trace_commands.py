@@ -33,7 +33,7 @@ def test_exchanges_are_seen_while_they_run_and_when_they_end(tmp_path: Path) -> 
         Program(
             tmp_path, "serve", "--base-url", f"{upstream.url}/v1", "--type", "openai", "--api-key", "k", "--trace"
         ) as program,
-        Terminal(tmp_path, "trace", "tail", columns=140) as window,
+        Terminal(tmp_path, "trace", "tail", columns=180) as window,
     ):
         window.wait_for("waiting for exchanges")
         with program.client() as client:

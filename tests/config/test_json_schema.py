@@ -9,6 +9,7 @@ import yaml
 
 from llmproxy.config.generate import generate
 from llmproxy.config.json_schema import config_schema
+from llmproxy.config.presets import Preset
 from tests.config.test_golden import CASES, DASHES
 
 VALIDATOR = jsonschema.Draft7Validator(config_schema())
@@ -22,8 +23,8 @@ def test_it_is_a_schema() -> None:
     jsonschema.Draft7Validator.check_schema(config_schema())
 
 
-@pytest.mark.parametrize("preset", ["minimal", "full", "stub", "team"])
-def test_what_is_generated_fits(preset: Any) -> None:
+@pytest.mark.parametrize("preset", list(Preset))
+def test_what_is_generated_fits(preset: Preset) -> None:
     assert complaints(yaml.safe_load(generate(preset))) == []
 
 

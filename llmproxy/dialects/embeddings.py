@@ -163,9 +163,13 @@ def _encode_request(request: EmbeddingRequest, model: str, losses: Losses) -> di
 
 
 def decode_reply(body: Any) -> EmbeddingReply:
-    """Read a provider's reply, the vectors in the order of their `index`."""
+    """Read a provider's reply, the vectors in the order of their `index`; where all have the same, as they came. Raises
+    ValueError where it is not clear whose vector is whose."""
     data, usage = body["data"], body.get("usage")
     indexed = [(each.get("index", place), _vector(each["embedding"])) for place, each in enumerate(data)]
+    indices = [index for index, _ in indexed]
+    if sorted(indices) != list(range(len(indices))) and any(index != indices[0] for index in indices):
+        raise ValueError("the answer has vectors whose places are not known")
     tokens = whole_number(usage.get("prompt_tokens")) if isinstance(usage, dict) else None
     vectors = [each for _, each in sorted(indexed, key=lambda pair: pair[0])]
     return EmbeddingReply(vectors=vectors, tokens=tokens, model=string(body.get("model")))

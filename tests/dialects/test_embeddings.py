@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmproxy.dialects.embeddings import DIALECT
+from llmproxy.dialects.embeddings import DIALECT, decode_reply
 from llmproxy.dialects.model import Usage
 from llmproxy.dialects.summary import Summary
 
@@ -41,3 +41,19 @@ def test_embeddings_are_not_streamed() -> None:
     watch = DIALECT.readers.watch()
     watch.feed(b'data: {"choices":[{"delta":{"content":"x"}}]}\n\ndata: [DONE]')
     assert watch.close() == Summary() and not watch.started
+
+
+@pytest.mark.parametrize(
+    ("indices", "order"),
+    [([0, 1, 2], [0, 1, 2]), ([2, 0, 1], [1, 2, 0]), ([None, None, None], [0, 1, 2]), ([0, 0, 0], [0, 1, 2])]
+    + [(wrong, None) for wrong in ([-1, 0, 1], [0, 1, 1], [10**20, 0, 1], [1, 2, 3], [0, 1, 0.5])],
+)
+def test_vectors_whose_places_are_not_known_are_no_answer(indices: list[int | None], order: list[int] | None) -> None:
+    data = [
+        {"embedding": [number], **({} if index is None else {"index": index})} for number, index in enumerate(indices)
+    ]
+    if order is None:
+        with pytest.raises(ValueError, match="not known"):
+            decode_reply({"data": data})
+    else:
+        assert [each[0] for each in decode_reply({"data": data}).vectors] == order

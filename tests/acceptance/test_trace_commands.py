@@ -42,7 +42,7 @@ def test_exchanges_are_seen_while_they_run_and_when_they_end(tmp_path: Path) -> 
             window.wait_for("my-session")
             gate.open()
             assert client.read_answer().status == 200
-        window.wait_for(CHAT)
+        window.wait_for("took")  # the head of the table
         (path,) = (tmp_path / "traces").glob("*/*.json")
         identifier = path.stem.partition("-")[2]
         window.press("\x03")

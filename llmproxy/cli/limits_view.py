@@ -29,14 +29,10 @@ def limit_lists(page: Row, now_s: float | None) -> Iterator[tuple[str, tuple[Tab
 def _name(row: Row) -> str:
     """Return the rule of a row, and whose counter it is."""
     scope, of, key = as_text(row.get("scope")), as_text(row.get("of")), as_text(row.get("key"))
-    owner = f"key {key}" if key else None
-    whose = (
-        "all"
-        if scope == "global" and owner is None
-        else owner
-        if scope == "global"
-        else f"{scope or UNKNOWN} {of or UNKNOWN}"
-    )
+    if scope != "global":
+        whose = f"{scope or UNKNOWN} {of or UNKNOWN}"
+    else:
+        whose = f"key {key}" if key else "all"
     return f"{text_cell(row.get('rule'))}, {text_cell(whose, 40)}"
 
 

@@ -29,10 +29,8 @@ def limit_lists(page: Row, now_s: float | None) -> Iterator[tuple[str, tuple[Tab
 def _name(row: Row) -> str:
     """Return the rule of a row, and whose counter it is."""
     scope, of, key = as_text(row.get("scope")), as_text(row.get("of")), as_text(row.get("key"))
-    if scope != "global":
-        whose = f"{scope or UNKNOWN} {of or UNKNOWN}"
-    else:
-        whose = f"key {key}" if key else "all"
+    everybody = f"key {key}" if key else "all"
+    whose = everybody if scope == "global" else f"{scope or UNKNOWN} {of or UNKNOWN}"
     return f"{text_cell(row.get('rule'))}, {text_cell(whose, 40)}"
 
 

@@ -1,4 +1,4 @@
-"""FindEndpoint who answers: the path gives an endpoint and perhaps a provider, the model name gives a route.
+"""Find who answers: the path gives an endpoint and perhaps a provider, the model name gives a route.
 
 Pure lookups in the configuration, without I/O and without health. Begin reading at `Router.locate`, then
 `Router.choose`.
@@ -61,7 +61,7 @@ class ResolvedPath:
 
 
 class Router:
-    """FindEndpoint routes in one configuration. Immutable except for its caches.
+    """Find routes in one configuration. Immutable except for its caches.
 
     `providers` are the enabled ones and `routes` the `models:` of the configuration, both in file order. `catch_all`
     is `llm:`; `default` gets the models that nothing else answers. `has_responses` is true when a provider keeps the
@@ -257,8 +257,8 @@ class Router:
     def _hint(self, full_path: str) -> str:
         if close := nearest(full_path[:_MAX_CACHED_LENGTH], catalog.client_paths()):
             return f"Did you mean POST {close}?"
-        prefixes = ", ".join(f"/{each}/..." for each in self._named) or "none"
-        return f"Paths of providers begin with: {prefixes} See /docs for all others"
+        prefixes = ", ".join(f"/{each}/" for each in self._named)
+        return f"Paths of providers begin with {prefixes}; /docs lists all others" if prefixes else "See /docs"
 
     def _resolve(self, model: str) -> Route:
         """Return the first match of: an exact name, `provider/model`, a pattern of `models:`, the providers' lists,
@@ -285,7 +285,7 @@ class Router:
         raise BadRequest(message, status=404, code="model_not_found", param="model")
 
     def _listed(self, model: str) -> Route | None:
-        """FindEndpoint the providers that list the model: by priority, then the more exact pattern, then file order."""
+        """Find the providers that list the model: by priority, then the more exact pattern, then file order."""
         matches = [each for each in self._lists if model == each[0] or fnmatchcase(model, each[0])]
         if not matches:
             return None

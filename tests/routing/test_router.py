@@ -308,7 +308,8 @@ def test_the_roots_of_a_cloud_are_routed_by_model_where_no_provider_has_their_na
 def test_an_unknown_path_is_a_404_that_says_what_there_is(path: str) -> None:
     with pytest.raises(BadRequest) as refused:
         Router(ALL).locate("POST", path)
-    assert refused.value.status == 404 and "/groq/..." in refused.value.message
+    assert refused.value.status == 404
+    assert "/groq/" in refused.value.message and "/docs" in refused.value.message
 
 
 @pytest.mark.parametrize(

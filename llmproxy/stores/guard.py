@@ -42,6 +42,13 @@ _LAST_TURNS = 8  # of the loop, a moment when it has nothing else to do
 _PROBE = "probe"  # a key that nobody sets
 
 
+class StoreLog:
+    """What is logged of one store, however many of its facets find it out."""
+
+    def __init__(self) -> None:
+        self.failures, self.refusals = FaultLog(log), FaultLog(log)
+
+
 class Guard:
     """Decides whether a store is used. `probe` is a small operation on it; `name` is its name in log lines."""
 
@@ -53,7 +60,7 @@ class Guard:
         self._probe = probe
         self._rest_s = rest_s
         self.fault: str | None = None
-        self._failures, self._refusals = FaultLog(log), FaultLog(log)
+        self.log = StoreLog()
         self._broken = asyncio.Event()
         self._healer: asyncio.Task[None] | None = None
 
@@ -94,17 +101,17 @@ class Guard:
     def _refuse(self, refusal: StoreRefusal) -> None:
         self.faults += 1
         self.fault = f"refuses to store: {refusal}"
-        self._refusals.failed(logging.WARNING, "%s refuses to store: %s", self._name, refusal)
+        self.log.refusals.failed(logging.WARNING, "%s refuses to store: %s", self._name, refusal)
 
     def accepted(self) -> None:
         """Note that the store took a value."""
         self.fault = None
-        self._refusals.works(logging.INFO, "%s stores again", self._name)
+        self.log.refusals.works(logging.INFO, "%s stores again", self._name)
 
     def _break(self, fault: BaseException) -> None:
         self.faults += 1
         self.fault = f"fails and is not used until it answers again: {fault or 'no answer'}"
-        self._failures.failed(logging.WARNING, "%s %s", self._name, self.fault)
+        self.log.failures.failed(logging.WARNING, "%s %s", self._name, self.fault)
         if self.available:
             self.available = False
             self._broken.set()
@@ -118,7 +125,7 @@ class Guard:
                 self.available = await self._answers()
                 rest_s = min(rest_s * 2, _LONGEST_REST_S)
             self.fault = None
-            self._failures.works(logging.INFO, "%s answers again", self._name)
+            self.log.failures.works(logging.INFO, "%s answers again", self._name)
 
     async def _answers(self) -> bool:
         try:
@@ -179,6 +186,10 @@ class GuardedFacet(Facet, Generic[F]):
     ) -> None:
         self._inner = inner
         self._guard = Guard(name, probe, timeout_s, first_rest_s)
+
+    def share_log(self, log: StoreLog) -> None:
+        """Log into `log`, as the other facets of the same store do."""
+        self._guard.log = log
 
     @property
     def available(self) -> bool:  # type: ignore[override]  # an attribute that nobody sets

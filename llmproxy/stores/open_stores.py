@@ -13,7 +13,7 @@ from llmproxy.stores.base import DEFAULT_STORE, Store, StoreConfig
 from llmproxy.stores.blobs import BlobStore
 from llmproxy.stores.breakers import BreakerStore
 from llmproxy.stores.facet import Facet
-from llmproxy.stores.guard import GuardedBlobs, GuardedResponses, GuardedSessions
+from llmproxy.stores.guard import GuardedBlobs, GuardedFacet, GuardedResponses, GuardedSessions, StoreLog
 from llmproxy.stores.guarded_breakers import GuardedBreakers
 from llmproxy.stores.guarded_quotas import GuardedQuotas
 from llmproxy.stores.link import Link
@@ -40,6 +40,7 @@ class OpenStore:
         self.shared = store.shared
         self.users = 0
         self._store = store
+        self._log = StoreLog()
         self._blobs: dict[int, BlobStore] = {}
         self._sessions: dict[tuple[int, float], SessionStore] = {}
         self._responses: dict[int, ResponseStore] = {}
@@ -77,7 +78,11 @@ class OpenStore:
     def _facet(self, known: dict[K, F], bounds: K, make: Callable[[], F], guard: Callable[[F, str], F]) -> F:
         if bounds not in known:
             facet = make()
-            known[bounds] = guard(facet, str(self._store)) if self._store.guarded else facet
+            if self._store.guarded:
+                facet = guard(facet, str(self._store))
+                if isinstance(facet, GuardedFacet):
+                    facet.share_log(self._log)
+            known[bounds] = facet
         return known[bounds]
 
     async def start(self) -> None:

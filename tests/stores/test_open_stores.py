@@ -13,6 +13,7 @@ from llmproxy.stores.disk import DiskStore
 from llmproxy.stores.guard import GuardedBlobs, GuardedResponses, GuardedSessions
 from llmproxy.stores.memory import MemoryBlobs, MemoryStore
 from llmproxy.stores.open_stores import StorePool, Stores
+from llmproxy.stores.redis import RedisStore
 
 MEMORY = MemoryStore, MemoryStore.Config(type="memory")
 
@@ -101,3 +102,13 @@ def test_stores_are_told_apart_by_settings_of_any_kind() -> None:
     first = pool.open(MemoryStore, Listing(type="x", names=["a"]))
     assert pool.open(MemoryStore, Listing(type="x", names=["a"])) is first
     assert pool.open(MemoryStore, Listing(type="x", names=["b"])) is not first
+
+
+async def test_a_store_that_fails_is_logged_once_for_all_its_facets(caplog: pytest.LogCaptureFixture) -> None:
+    config = RedisStore.Config(type="redis", url="redis://127.0.0.1:1/0")
+    stores = Stores(configured={"shared": (RedisStore, config)})
+    store = stores.open("shared")
+    store.blobs(1000), store.quotas(10), store.breakers(), store.affinity(1000)
+    await stores.start()
+    await stores.close()
+    assert len([each for each in caplog.records if "is not used until it answers again" in each.message]) == 1

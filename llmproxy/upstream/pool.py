@@ -73,17 +73,21 @@ class ResponseStream:
             else:
                 async with asyncio.timeout_at(self._deadline_s):
                     data = await self._payload.readany()
-        except TimeoutError as error:
+        except (TimeoutError, ClientError, HttpProcessingError, OSError) as error:
+            if arrived := _arrived(self._payload):
+                return arrived
             _cut(self._connection)
-            raise BrokenStream(
-                "The provider sent nothing for too long in the middle of its answer", status=504, code="timeout"
-            ) from error
-        except (ClientError, HttpProcessingError, OSError) as error:
-            _cut(self._connection)
-            raise BrokenStream("The provider broke off in the middle of its answer") from error
+            raise self._broken(error) from error
         if not data:
             self.close()
         return data
+
+    def _broken(self, error: Exception) -> BrokenStream:
+        if isinstance(error, TimeoutError):
+            return BrokenStream(
+                "The provider sent nothing for too long in the middle of its answer", status=504, code="timeout"
+            )
+        return BrokenStream("The provider broke off in the middle of its answer")
 
     def close(self) -> None:
         if self._closed:
@@ -96,6 +100,12 @@ class ResponseStream:
             _cut(self._connection)
         else:
             self._upstream.release(self._pool, self._connection)
+
+
+def _arrived(payload: StreamReader) -> bytes:
+    """Return what had arrived of a body before it broke off. aiohttp's own methods raise at once, and lose that."""
+    data: bytes = payload._read_nowait(-1) if payload._buffer else b""
+    return data
 
 
 @dataclass(slots=True, kw_only=True)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import gzip
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 import pytest
 
 from llmproxy.errors import BrokenStream, UpstreamError
 from llmproxy.target import Origin, Timeouts
+from llmproxy.upstream.pool import ResponseStream
 from llmproxy.upstream.pool import Upstream as Pool
 from tests.support.pooling import HEAD, ask, begun, fetch, left, ok, origin_of, pool, rest, take
 from tests.support.provider import Call, Gate, Reply, Upstream, silence
@@ -98,6 +100,21 @@ async def test_a_body_that_ends_too_early_is_broken(upstream: Upstream, made: Po
 
     assert (caught.value.status, caught.value.code) == (502, "upstream_stream_broken")
     answer.close()
+
+
+@pytest.mark.parametrize("end", ["cut", "reset"])
+async def test_what_arrived_before_a_break_is_read_before_it_is_said(upstream: Upstream, made: Pool, end: Any) -> None:
+    gate = Gate()
+    upstream.next(Reply(pieces=[b"abc", gate, b"def", b"ghi"], framing="chunked", end=end))
+    answer = await made.open(ask(origin_of(upstream)))
+    assert isinstance(answer.stream, ResponseStream) and await answer.stream.read() == b"abc"
+    gate.open()
+    while answer.stream._payload.exception() is None:  # nobody reads meanwhile, as with a slow client
+        await asyncio.sleep(0)
+
+    assert await answer.stream.read() == b"defghi"
+    with pytest.raises(BrokenStream):
+        await answer.stream.read()
 
 
 async def test_a_body_that_is_cut_together_with_its_last_bytes_is_broken_too(upstream: Upstream, made: Pool) -> None:

@@ -189,7 +189,7 @@ def test_the_command_shows_a_running_server_without_being_told_where_it_is(both:
 @pytest.mark.ledger("C6")
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
 def test_the_table_follows_the_traffic_in_eighty_columns(both: Program, upstream: Upstream) -> None:
-    with Terminal(both.directory, "stats", columns=80) as terminal:
+    with Terminal(both.directory, "stats", columns=80, lines=200) as terminal:
         terminal.wait_for("provider / model")
         upstream.next(vendors.failure(500, "Oops"))
         both.post(CHAT, {"model": "gpt-live-with-a-name-that-is-far-too-long-for-it"})

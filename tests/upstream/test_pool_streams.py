@@ -109,8 +109,8 @@ async def test_what_arrived_before_a_break_is_read_before_it_is_said(upstream: U
     answer = await made.open(ask(origin_of(upstream)))
     assert isinstance(answer.stream, ResponseStream) and await answer.stream.read() == b"abc"
     gate.open()
-    while answer.stream._payload.exception() is None:  # nobody reads meanwhile, as with a slow client
-        await asyncio.sleep(0)
+    payload = answer.stream._payload
+    await until_async(lambda: payload.exception() is not None, "a break, while nobody reads")
 
     assert await answer.stream.read() == b"defghi"
     with pytest.raises(BrokenStream):

@@ -6,6 +6,7 @@ has are kept as they stand. Begin reading at `decode_blocks` and `encode_blocks`
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -259,10 +260,24 @@ def _encode_id(call_id: str, context: EncodeContext) -> str:
     return call_id if context.own else encode_id(call_id)
 
 
+def is_blob(text: str) -> bool:
+    """Return whether a text can stand where the service has bytes: as base64, which its SDKs decode."""
+    try:
+        base64.b64decode(text, validate=True)
+    except ValueError:
+        return False
+    return True
+
+
 def _encode_thinking(thinking: Thinking, context: EncodeContext) -> dict[str, Any] | None:
     """Return thinking as its maker sealed it. Others refuse that of other makers."""
     reasoning: dict[str, Any]
-    if thinking.dialect == SEAL and thinking.redacted and thinking.encrypted:
+    if (
+        thinking.dialect == SEAL
+        and thinking.redacted
+        and thinking.encrypted
+        and (context.own or is_blob(thinking.encrypted))
+    ):
         reasoning = {"redactedContent": thinking.encrypted}
     elif thinking.dialect == SEAL and (thinking.signature or context.own):
         reasoning = {"reasoningText": {"text": thinking.text}}

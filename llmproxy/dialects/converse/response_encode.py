@@ -10,7 +10,7 @@ from typing import Any
 
 from llmproxy.dialects.call_arguments import encode_input
 from llmproxy.dialects.converse.citations import encode_link
-from llmproxy.dialects.converse.content import encode_id
+from llmproxy.dialects.converse.content import encode_id, is_blob
 from llmproxy.dialects.converse.media import encode_media
 from llmproxy.dialects.converse.response_decode import MORE_FIELDS, STOP_SEQUENCE
 from llmproxy.dialects.converse.tables import (
@@ -123,7 +123,10 @@ def _encode_thinking(thinking: Thinking, losses: Losses) -> dict[str, Any] | Non
     """Return thinking. That of other makers is shown without a signature, or with the name of its field as one."""
     own = thinking.dialect == SEAL
     if own and thinking.redacted:
-        return {"reasoningContent": {"redactedContent": thinking.encrypted or ""}}
+        if thinking.encrypted is None or is_blob(thinking.encrypted):
+            return {"reasoningContent": {"redactedContent": thinking.encrypted or ""}}
+        losses.drop("reply.thinking")
+        return None
     signature = thinking.signature if own else thinking.field
     if not thinking.text and not signature:
         losses.drop("reply.thinking")

@@ -11,6 +11,7 @@ from typing import Any
 from llmproxy.dialects.aws_exceptions import error_frame
 from llmproxy.dialects.call_arguments import encode_input
 from llmproxy.dialects.converse.citations import encode_link
+from llmproxy.dialects.converse.content import is_blob
 from llmproxy.dialects.converse.response_encode import (
     METRICS,
     call_without_input,
@@ -100,7 +101,7 @@ class ConverseStreamEncoder(OrderedStreamEncoder):
     def _finish_thinking(self, block: OrderedBlock, thinking: Thinking, event: Close) -> None:
         own = thinking.dialect == SEAL
         encrypted = event.encrypted or thinking.encrypted
-        if own and thinking.redacted and encrypted:
+        if own and thinking.redacted and encrypted and is_blob(encrypted):
             self._number(block)
             self._put_delta(block, {"reasoningContent": {"redactedContent": encrypted}})
             return

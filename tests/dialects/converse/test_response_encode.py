@@ -102,3 +102,10 @@ def test_a_picture_is_one_of_the_vendors() -> None:
 def test_a_call_without_a_name_gets_one_with_which_it_can_be_sent_back() -> None:
     [call] = written(ToolCall(id="a", name="", arguments="{}"))["output"]["message"]["content"]
     assert call["toolUse"]["name"] == "unnamed"
+
+
+def test_sealed_thinking_that_is_no_base64_is_listed_as_the_sdks_cannot_read_it() -> None:
+    losses = Losses()
+    sealed = [Thinking(text="", dialect="messages", encrypted=each, redacted=True) for each in ("eWVz", "yes")]
+    [block] = written(*sealed, losses=losses)["output"]["message"]["content"]
+    assert block == {"reasoningContent": {"redactedContent": "eWVz"}} and losses.dropped == ["reply.thinking"]

@@ -272,14 +272,10 @@ def is_blob(text: str) -> bool:
 def _encode_thinking(thinking: Thinking, context: EncodeContext) -> dict[str, Any] | None:
     """Return thinking as its maker sealed it. Others refuse that of other makers."""
     reasoning: dict[str, Any]
-    if (
-        thinking.dialect == SEAL
-        and thinking.redacted
-        and thinking.encrypted
-        and (context.own or is_blob(thinking.encrypted))
-    ):
-        reasoning = {"redactedContent": thinking.encrypted}
-    elif thinking.dialect == SEAL and (thinking.signature or context.own):
+    sealed, blob = thinking.dialect == SEAL, thinking.encrypted
+    if sealed and thinking.redacted and blob and (context.own or is_blob(blob)):
+        reasoning = {"redactedContent": blob}
+    elif sealed and (thinking.signature or context.own):
         reasoning = {"reasoningText": {"text": thinking.text}}
         if thinking.signature is not None:
             reasoning["reasoningText"]["signature"] = thinking.signature

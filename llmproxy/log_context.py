@@ -1,4 +1,5 @@
-"""What is known of the work in whose course a message is logged: its request, and whether another process logs the
+"""Describe what is known of the work in whose course a message is logged: its request, and whether another process logs
+the
 same.
 
 The server sets the id of the request; tasks and threads that an exchange starts inherit it. `console/log_lines.py` adds

@@ -1,4 +1,5 @@
-"""What went over a WebSocket: counts, how it ended, and what its answers cost. Frames are for whoever asks for them."""
+"""Describe what went over a WebSocket: counts, how it ended, and what its answers cost. Frames are for whoever asks for
+them."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ def read_content(body: Body, dialect: Dialect) -> CacheableRequest | None:
 
 
 class _Frame(NamedTuple):
-    """What is known of the JSON around the turns: whether every reader finds the same in it, and whether it names
+    """Hold what is known of the JSON around the turns: whether every reader finds the same in it, and whether it names
     something stored. What it holds is not kept: decoded, that may take twenty times the memory."""
 
     alike: bool
@@ -63,7 +63,8 @@ class _Frame(NamedTuple):
 
 
 class _Turns(NamedTuple):
-    """What is known of the first `items` turns: the digest of their canonical JSON, whether every reader finds that in
+    """Hold what is known of the first `items` turns: the digest of their canonical JSON, whether every reader finds
+    that in
     them, and whether one of them names something stored."""
 
     items: int

@@ -1,4 +1,4 @@
-"""What each client needs to call the proxy: environment variables, or lines of its configuration file.
+"""Describe what each client needs to call the proxy: environment variables, or lines of its configuration file.
 
 Facts from the documentation of each client; `scripts/try-agents` runs some of them. Begin reading at `CLIENTS`.
 """
@@ -16,7 +16,7 @@ KEY_VARIABLE = "LLMPROXY_KEY"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientSetup:
-    """What a client needs. `addresses` are variables by name, with the path that follows the address of the proxy.
+    """Hold what a client needs. `addresses` are variables by name, with the path that follows the address of the proxy.
 
     `keys` are variables with the key that lets the client in, `kept` variables that any value satisfies: both are left
     alone where they are set and no client key is needed. `inline` are variables whose value is made of address and key.

@@ -1,4 +1,5 @@
-"""What `--help` shows beside options: examples and environment variables of each command, and panels on a terminal.
+"""Describe what `--help` shows beside options: examples and environment variables of each command, and panels on a
+terminal.
 
 Only asking for help reads this. Begin reading at `complete_help`.
 """

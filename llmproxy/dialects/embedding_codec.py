@@ -26,7 +26,7 @@ EmbeddingInput: TypeAlias = str | list[int]
 
 @dataclass(slots=True, kw_only=True)
 class EmbeddingRequest:
-    """What a client wants embedded, and how.
+    """Hold what a client wants embedded, and how.
 
     `place` is the JSON path of an input, with `{}` for its number. `dimensions` is the length of the vectors, `purpose`
     what they are for, `truncate` says whether longer texts are cut. `paths` has the JSON path of each of these as the

@@ -1,4 +1,5 @@
-"""What a dialect says about thinking that its vendors sealed: where it stands in bytes, and how to leave it out.
+"""Describe what a dialect says about thinking that its vendors sealed: where it stands in bytes, and how to leave it
+out.
 
 Vendors sign or encrypt thinking, and refuse what another model or account has sealed. Seals are told apart by their
 beginnings, so that a long one need not be held. Begin reading at `SealedThinking`.

@@ -23,7 +23,7 @@ ConfigBlock = dict[str, Any]
 
 
 class Grade(StrEnum):
-    """How much of a line is in the outcome, from all to nothing."""
+    """Hold how much of a line is in the outcome, from all to nothing."""
 
     exact = "exact"
     approximate = "approximate"

@@ -21,7 +21,7 @@ _RECENT = 8
 
 
 class _Mark(NamedTuple):
-    """What stands before an item: so many items, pieces and messages, and the first piece of the last message."""
+    """Hold what stands before an item: so many items, pieces and messages, and the first piece of the last message."""
 
     items: int
     pieces: int

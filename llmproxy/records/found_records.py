@@ -1,4 +1,4 @@
-"""What readers of trace records find: the entry of a record and its place, or why it cannot be read.
+"""Describe what readers of trace records find: the entry of a record and its place, or why it cannot be read.
 
 Each format has a reader behind the interface `FormatReader`. Begin reading there, or at `read_record`.
 """

@@ -19,7 +19,8 @@ _PREFIX_BYTES = 200  # enough to hold the id
 
 @dataclass(slots=True)
 class _ReadLines:
-    """How far the file of a day was read: which file, up to which offset, the prefix of the line that ends there."""
+    """Hold how far the file of a day was read: which file, up to which offset, the prefix of the line that ends
+    there."""
 
     file: tuple[int, int] | None = None
     offset: int = 0

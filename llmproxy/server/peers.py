@@ -1,4 +1,4 @@
-"""What the workers of a server tell each other for the pages that speak of all of them.
+"""Describe what the workers of a server tell each other for the pages that speak of all of them.
 
 Any worker may be asked for a page. It asks the others through their parent, which also remembers what workers that are
 gone have counted. Here are the questions, their answers, and how answers become one; `workers/` carries them. Begin
@@ -22,14 +22,15 @@ from llmproxy.server.reloading import ReloadFailed
 
 
 class Counters(msgspec.Struct, array_like=True, frozen=True):
-    """What a worker has counted: its metrics, and what other parts of the program add to them."""
+    """Hold what a worker has counted: its metrics, and what other parts of the program add to them."""
 
     metrics: MetricsState
     samples: list[Sample]
 
 
 class StatsPart(msgspec.Struct, array_like=True, frozen=True):
-    """What else `/stats` shows of a worker: exchanges under way, the statistics of middlewares by type, its targets."""
+    """Hold what else `/stats` shows of a worker: exchanges under way, the statistics of middlewares by type, its
+    targets."""
 
     running: list[RunningExchange]
     middlewares: dict[str, dict[str, Any]]

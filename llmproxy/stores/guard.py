@@ -43,7 +43,7 @@ _PROBE = "probe"  # a key that nobody sets
 
 
 class StoreLog:
-    """What is logged of one store, however many of its facets find it out."""
+    """Hold what is logged of one store, however many of its facets find it out."""
 
     def __init__(self) -> None:
         self.failures, self.refusals = FaultLog(log), FaultLog(log)

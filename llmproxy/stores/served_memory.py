@@ -66,7 +66,7 @@ class ServedMemory(Store):
 
 
 class _ServedFacet(Facet):
-    """What all served facets have in common: the number by which the parent knows one."""
+    """Hold what all served facets have in common: the number by which the parent knows one."""
 
     def __init__(self, parent: Link, settings: str, kind: str, bounds: Sequence[float]) -> None:
         self.parent = parent

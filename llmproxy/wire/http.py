@@ -35,7 +35,7 @@ READ_BYTES = 64 * 1024
 
 
 class ForwardedNames(dict[str, bool]):
-    """Whether a header is forwarded, by its spelling: 1.4 µs for 17 headers, 2.9 µs without this cache.
+    """Remember whether a header is forwarded, by its spelling: 1.4 µs for 17 headers, 2.9 µs without this cache.
 
     Those named in `dropped` (lower case) or that begin with `prefix` are not.
     """

@@ -43,7 +43,8 @@ _STRICT = "strict"
 
 
 class ListPlaces(NamedTuple):
-    """Where the list of an object stands: the members before it, the offsets of its begin and end, and of the ends of
+    """Hold where the list of an object stands: the members before it, the offsets of its begin and end, and of the ends
+    of
     its items."""
 
     before: list[MemberPlace]

@@ -1,4 +1,5 @@
-"""What the parent and its workers call at each other over their link. Questions of pages and their answers are encoded
+"""Describe what the parent and its workers call at each other over their link. Questions of pages and their answers are
+encoded
 twice, so that the parent passes them on without looking at them."""
 
 from __future__ import annotations

@@ -32,7 +32,8 @@ _PACKAGES = ("site-packages", "dist-packages")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """What a worker is to be: the `number`-th (from 1) of `count`. `pid` and `started_s` (`time.monotonic()`) are those
+    """Hold what a worker is to be: the `number`-th (from 1) of `count`. `pid` and `started_s` (`time.monotonic()`) are
+    those
     of the server, whose parent process has them. `source` loads the configuration, `dotenv` are the variables of `.env`
     that are in the environment, `path` is where Python looks for modules."""
 

@@ -280,7 +280,7 @@ class Supervisor:
 
 
 class _Nothing:
-    """What the parent retires after a reload: its workers retire their own."""
+    """Hold what the parent retires after a reload: its workers retire their own."""
 
     def __init__(self) -> None:
         self.late: list[str] = []

@@ -68,7 +68,7 @@ class Library:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contents:
-    """What is in `program`: packages by name, and shared libraries of the interpreter and the system."""
+    """Hold what is in `program`: packages by name, and shared libraries of the interpreter and the system."""
 
     program: Path
     packages: tuple[metadata.Distribution, ...]

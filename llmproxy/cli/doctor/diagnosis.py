@@ -14,7 +14,8 @@ MACHINE = "this machine"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Diagnosis:
-    """What one check found. `subject` is the name of a provider or `MACHINE`, `check` a stable word for the kind of
+    """Hold what one check found. `subject` is the name of a provider or `MACHINE`, `check` a stable word for the kind
+    of
     check, `fix` what to do unless all is well. No text has a secret in it.
     """
 

@@ -37,7 +37,8 @@ _NETWORK = "check `base_url` and the network; behind a company's proxy set HTTPS
 
 @dataclass(slots=True, kw_only=True)
 class Checked:
-    """What was found about one provider. `reached` is None where no network is between us. `drift_s` says how far our
+    """Hold what was found about one provider. `reached` is None where no network is between us. `drift_s` says how far
+    our
     clock is ahead of the provider's."""
 
     findings: list[Diagnosis] = field(default_factory=list)

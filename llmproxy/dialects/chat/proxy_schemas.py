@@ -1,4 +1,4 @@
-"""What goes in and out of the small chat endpoint, as JSON Schema."""
+"""Describe what goes in and out of the small chat endpoint, as JSON Schema."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ _TYPES: Mapping[type, str] = {str: "string", int: "integer", float: "number", bo
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Described:
-    """What is said of an operation beside its method and path."""
+    """Hold what is said of an operation beside its method and path."""
 
     tag: str
     summary: str

@@ -178,8 +178,8 @@ def _print_usage_error(error: typer.TyperException, arguments: list[str]) -> Non
 
     words = arguments[:2] if arguments[:1] in _GROUPS else arguments[:1]
     known = [word for word in words if not word.startswith("-")] if error.exit_code == 2 else []
-    shown = " ".join(["llmproxy", *(known if _exists(known) else known[:-1]), "--help"])
-    print_error(f"llmproxy: {describe_usage_error(error)}\nSee `{shown}`.")
+    command = " ".join(["llmproxy", *(known if _exists(known) else known[:-1]), "--help"])
+    print_error(f"llmproxy: {describe_usage_error(error)}\nSee `{command}`.")
 
 
 def _exists(words: list[str]) -> bool:

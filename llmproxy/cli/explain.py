@@ -202,11 +202,11 @@ def _explain_path(router: Router, path: str) -> None:
     print_text("  1. who made what the request names, where that is known")
     print_text("  2. the provider in the header x-llmproxy-provider")
     print_text(f"  3. {_without_model(router, method, path, ())}")
-    shown = {_without_model(router, method, path, ())}
+    lines = {_without_model(router, method, path, ())}
     for dialect in catalog.DIALECTS:
         other = _without_model(router, method, path, dialect.markers)
-        if other not in shown:
-            shown.add(other)
+        if other not in lines:
+            lines.add(other)
             print_text(f"     {other}, for clients of the dialect {dialect.name}")
 
 

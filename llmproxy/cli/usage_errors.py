@@ -66,8 +66,8 @@ class Command(TyperCommand):
             for param in self.params
             if param.param_type_name == "argument"
         ]
-        shown = [f"{name}{'...' if many else ''}" for name, _, many in names]
-        return ["[OPTIONS]", *(each if need else f"[{each}]" for each, (_, need, _) in zip(shown, names, strict=True))]
+        labels = [f"{name}{'...' if many else ''}" for name, _, many in names]
+        return ["[OPTIONS]", *(each if need else f"[{each}]" for each, (_, need, _) in zip(labels, names, strict=True))]
 
 
 class CommandGroup(TyperGroup):

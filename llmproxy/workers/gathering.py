@@ -73,9 +73,9 @@ class Gathering:
             answers = await asyncio.gather(*(each.ask(question, argument) for each in others))
             return [answer for answer in answers if answer is not None]
         activity = msgspec.msgpack.decode(argument, type=bool)
-        asked = self._workers()
-        await asyncio.gather(*(each.ask_counters(argument, activity=activity) for each in asked))
-        known = [worker.counters for worker in asked if worker.counters]
+        workers = self._workers()
+        await asyncio.gather(*(each.ask_counters(argument, activity=activity) for each in workers))
+        known = [worker.counters for worker in workers if worker.counters]
         own = Counters(
             metrics=state_of(self._gone, activity=activity), samples=[*self._gone_samples, *self._own_samples()]
         )

@@ -50,8 +50,8 @@ def check_machine(config: Config, running: Sequence[RunningServer]) -> Iterator[
 def _proxies() -> Diagnosis:
     """Show the outgoing proxies of the environment, without their passwords."""
     proxies = {name: value for name, value in getproxies().items() if name in ("http", "https", "all", "no") and value}
-    shown = ", ".join(f"{name.upper()}_PROXY={_without_login(value)}" for name, value in proxies.items())
-    return Diagnosis(check="proxy", detail=shown or "no outgoing proxy is set")
+    listed = ", ".join(f"{name.upper()}_PROXY={_without_login(value)}" for name, value in proxies.items())
+    return Diagnosis(check="proxy", detail=listed or "no outgoing proxy is set")
 
 
 def _without_login(value: str) -> str:

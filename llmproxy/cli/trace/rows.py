@@ -178,10 +178,10 @@ class EntryTable:
         """Return one exchange; failed ones are red, cancelled ones yellow."""
         style = RED if entry.failed else YELLOW if entry.outcome == "cancelled" else ""
         columns = list(self._columns.items())
-        shown = columns if entry.error is None else columns[: self._error_place()]
-        cells = [_fit(column.value(entry), width, column.right) for column, width in shown]
+        drawn_columns = columns if entry.error is None else columns[: self._error_place()]
+        cells = [_fit(column.value(entry), width, column.right) for column, width in drawn_columns]
         if entry.error is not None:
-            used = sum(width + _GAP for _, width in shown)
+            used = sum(width + _GAP for _, width in drawn_columns)
             cells.append(_fit(format_error(entry.error), max(self.width - used, 0), False))
         return self._line(cells, style)
 

@@ -200,9 +200,9 @@ def _timeline(record: Record, width: int | None) -> Iterator[Text]:
         line = f"  {_at(attempt.started_ms)}  {sanitize(text)}"
         yield from wrap(line, _TIME_WIDTH, width, RED if attempt.error else "")
     for moment in stream_moments(record):
-        shown = Text(f"  {_at(moment.at_ms)}  {sanitize(moment.describe(), _LONGEST)}")
-        shown.truncate(width or _LONGEST, overflow="ellipsis")
-        yield shown
+        row = Text(f"  {_at(moment.at_ms)}  {sanitize(moment.describe(), _LONGEST)}")
+        row.truncate(width or _LONGEST, overflow="ellipsis")
+        yield row
     yield Text(f"  {_at(record.duration_ms)}  {sanitize(record.outcome)}, {format_size(record.response.size)} sent")
 
 

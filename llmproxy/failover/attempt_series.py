@@ -79,6 +79,7 @@ class AttemptSeries:
         "_last",
         "_line_until_s",
         "_once",
+        "_pass_began_s",
         "_place",
         "_policy",
         "_rest_s",
@@ -91,7 +92,8 @@ class AttemptSeries:
         self._exchange = exchange
         self._route = route
         self._policy = route.policy
-        self._deadline = deadline_of(exchange, route.policy.timeout_s, failover.now())
+        self._pass_began_s = failover.now()
+        self._deadline = deadline_of(exchange, route.policy.timeout_s, self._pass_began_s)
         self._once = isinstance(exchange.body, StreamedBody)  # a body that streams can be sent only once
         self._last: Attempted | None = None
         self._unable: set[int] = set()
@@ -175,12 +177,13 @@ class AttemptSeries:
         return max(rest_until_s, self._rest_s.get(id(target), 0.0))
 
     def _limited_s(self, targets: Sequence[Target]) -> float | None:
-        """Return how long the first of the targets that are well is still at its limit; None where none is."""
-        now_s = self._failover.now()
+        """Return how long the first of the targets that are well was at its limit when the last pass began; None where
+        none was. A target that is free since was not called by that pass, and must not look like one that failed."""
+        began_s = self._pass_began_s
         waits = [
-            max(target.health.limits.rest_until_s, self._full_until_s.get(id(target), 0.0)) - now_s
+            max(target.health.limits.rest_until_s, self._full_until_s.get(id(target), 0.0)) - began_s
             for target in targets
-            if target.health is not None and target.health.breaker.admits(now_s) and id(target) not in self._unable
+            if target.health is not None and target.health.breaker.admits(began_s) and id(target) not in self._unable
         ]
         return min((wait_s for wait_s in waits if wait_s > 0), default=None)
 
@@ -194,6 +197,7 @@ class AttemptSeries:
     async def _pass(self, targets: Sequence[Target], most: int) -> int:
         """Call each of `targets` that is well, in the order of the strategy, until one answers; at most so many. Return
         the number of calls."""
+        self._pass_began_s = self._failover.now()
         made = 0
         called: set[int] = set()  # strategies of users may name a target twice
         for target in self._order(targets):
@@ -391,7 +395,9 @@ class AttemptSeries:
     def _none_left(self, targets: Sequence[Target]) -> ProxyError:
         """Return the error for a route none of whose targets may be called at present."""
         limited_s = self._limited_s(targets)
-        return self._all_out(targets) if limited_s is None else self._all_full(limited_s)
+        if limited_s is None:
+            return self._all_out(targets)
+        return self._all_full(max(self._pass_began_s + limited_s - self._failover.now(), 0.0))
 
     def _all_out(self, targets: Sequence[Target]) -> ProxyError:
         """Return the error for a route all of whose targets failed too often."""

@@ -79,6 +79,7 @@ class Line:
         **target: Any,
     ) -> None:
         self.now_s = 1000.0
+        self._tick_s = self._early_s = 0.0
         self.waits: list[float] = []
         self.health = Health()
         settings = breaker or BreakerSettings()
@@ -93,7 +94,7 @@ class Line:
         self.failover = Failover(
             attempts,
             self.health,
-            now=lambda: self.now_s,
+            now=self._now,
             sleep=self._sleep,
             pause=self._pause,
             jitter=lambda: jitter,
@@ -103,9 +104,17 @@ class Line:
     async def _open(self, request: UpstreamRequest) -> Answer:
         raise AssertionError("the providers answer by themselves")
 
+    def move(self, tick_s: float, early_s: float) -> None:
+        """Let the clock move by `tick_s` with each look at it, and let sleeps end `early_s` before their time."""
+        self._tick_s, self._early_s = tick_s, early_s
+
+    def _now(self) -> float:
+        self.now_s += self._tick_s
+        return self.now_s
+
     async def _sleep(self, seconds: float) -> None:
         self.waits.append(seconds)
-        self.now_s += seconds
+        self.now_s += max(seconds - self._early_s, 0.0)
 
     async def _pause(self, seconds: float, event: asyncio.Event) -> None:
         if not event.is_set():

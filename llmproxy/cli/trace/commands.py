@@ -1,17 +1,18 @@
 """`trace`: shows the records of the trace middleware. `tail` follows them, `ls` lists them, `show` opens one, `stats`
 sums them up, `export` writes them out.
 
-These commands are thin: `records/trace_reader.py` reads records, `rows.py` formats rows, `show.py` one record. Text
-from outside is sanitized by `console/formatting.py`.
+These commands are thin: `record_selection.py` finds the records, `rows.py` formats rows, `show.py` one record,
+`session.py` a session. Text from outside is sanitized by `console/formatting.py`.
 """
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Callable, Sequence
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,10 +20,7 @@ from llmproxy.cli.output import QuietExit, fail, print_line, stdout_console
 
 if TYPE_CHECKING:
     from llmproxy.records.entry import Entry
-    from llmproxy.records.filters import EntryFilter
-    from llmproxy.records.found_records import FoundEntry, RecordPlace
     from llmproxy.records.record import Record
-    from llmproxy.records.trace_reader import TraceReader
 
 trace_app = typer.Typer(help="Show recorded exchanges.", no_args_is_help=True)
 
@@ -82,19 +80,19 @@ def trace_tail(
     """Show the last exchanges, and new ones as they end."""
     import signal
 
+    from llmproxy.cli.trace.record_selection import fail_empty, open_traces, print_faults, read_filters, within_session
     from llmproxy.cli.trace.tail import TraceTail
-    from llmproxy.records.trace_reader import TraceReader
 
-    test = _parse(filters)
+    test = read_filters(filters)
     follows = sys.stdout.isatty() if follow is None else follow
-    traces = TraceReader(_find(directory, waits=follows))
-    test = _within(test, TraceReader(traces.directory), session)
+    traces = open_traces(directory, waits=follows)
+    test = within_session(test, traces, session)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # restores the cursor
     with QuietExit():
         TraceTail(traces, stdout_console(), test, as_json=as_json).run(count, follow=follows)
-    _print_faults(traces)
+    print_faults(traces)
     if not follows and count and not traces.last(1):
-        _fail_empty(traces)
+        fail_empty(traces)
 
 
 @trace_app.command("ls")
@@ -112,13 +110,20 @@ def trace_ls(
 
     Or the slowest, largest ... with --sort; with --reverse they come first.
     """
-    from llmproxy.records.trace_reader import TraceReader
+    from llmproxy.cli.trace.record_selection import (
+        fail_empty,
+        filter_since,
+        open_traces,
+        print_faults,
+        read_filters,
+        within_session,
+    )
 
-    test = _parse(filters)
-    recent = _since(since)
-    _disable_gc()
-    traces = TraceReader(_find(directory))
-    test = _within(test, TraceReader(traces.directory), session)
+    test = read_filters(filters)
+    recent = filter_since(since)
+    gc.disable()  # among 50,000 live entries it takes a third of the time of reading them
+    traces = open_traces(directory)
+    test = within_session(test, traces, session)
     if sort is Key.time and not (reverse or filters or session or since):
         entries = [each.entry for each in traces.last(count)]
     else:
@@ -127,9 +132,9 @@ def trace_ls(
         entries = entries[-count:][:: -1 if reverse else 1]
     with QuietExit():
         _list(entries, as_json=as_json)
-    _print_faults(traces)
+    print_faults(traces)
     if not entries:
-        _fail_empty(traces)
+        fail_empty(traces)
 
 
 @trace_app.command("show")
@@ -160,18 +165,21 @@ def trace_show(
 
     The conversation, the attempts, and what came when.
     """
+    from llmproxy.cli.trace.record_selection import find_record
     from llmproxy.cli.trace.show import print_raw, print_record, print_record_json
 
     if session is not None:
+        from llmproxy.cli.trace.session import show_session
+
         if directory is not None or raw or curl:
             raise typer.BadParameter("can be combined with a directory and --json only", param_hint="--session")
-        _show_session(session, identifier, thread, as_json=as_json)
+        show_session(session, identifier, thread, as_json=as_json)
         return
     if thread is not None:
         raise typer.BadParameter("needs --session", param_hint="--thread")
     if identifier is not None and directory is None and os.path.isdir(identifier):
         identifier, directory = None, identifier
-    record, data = _read(identifier, directory)
+    record, data = find_record(identifier, directory)
     with QuietExit():
         if raw:
             print_raw(record)
@@ -181,60 +189,6 @@ def trace_show(
             _print_curl(record)
         else:
             print_record(stdout_console(), record, headers=headers)
-
-
-def _read(identifier: str | None, directory: str | None) -> tuple[Record, bytes]:
-    """Return the record with that id, or in that file, else the newest, and its text."""
-    from llmproxy.console.formatting import sanitize
-    from llmproxy.records.found_records import read_record
-    from llmproxy.records.trace_files import RecordLocation
-    from llmproxy.records.trace_reader import TraceReader
-
-    if identifier is not None and os.path.isfile(identifier):
-        place: RecordPlace = RecordLocation(identifier)
-    else:
-        traces = TraceReader(_find(directory))
-        place = _newest(traces) if identifier is None else _one(traces.find(identifier), identifier, traces)
-    try:
-        return read_record(place)
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        fail(f"cannot read {sanitize(place.path)}: {reason}")
-
-
-def _show_session(session: str, directory: str | None, thread: str | None, *, as_json: bool) -> None:
-    from llmproxy.cli.trace.session import print_record_line, print_session, session_name
-    from llmproxy.console.formatting import sanitize
-    from llmproxy.records.trace_reader import TraceReader
-
-    _disable_gc()
-    traces = TraceReader(_find(directory))
-    name = session_name(traces, session)
-    matches = sorted(
-        (each for each in traces.entries() if each.entry.session == name), key=lambda each: each.entry.started
-    )
-    if not matches:
-        _print_faults(traces)
-        if traces.last(1):
-            fail(f"no exchange of session {sanitize(session, 100)!r} in {sanitize(traces.directory)}")
-        _fail_empty(traces)
-    if thread is not None and not any(each.entry.thread == thread for each in matches):
-        names = sorted({each.entry.thread for each in matches if each.entry.thread})
-        fail(
-            f"no thread {sanitize(thread, 100)!r} in that session; its threads: {sanitize(', '.join(names)) or 'none'}"
-        )
-    if thread is None and all(each.entry.thread for each in matches):
-        thread = matches[0].entry.thread  # no record is of the main thread
-    with QuietExit():
-        if as_json:
-            for _, data in traces.records(matches):
-                print_record_line(data)
-        else:
-            selected = [each for each in matches if each.entry.thread == thread]
-            others = [each for each in matches if each.entry.thread != thread]
-            records, threads = traces.records(selected), traces.records(others)
-            print_session(stdout_console(), (each for each, _ in records), (each for each, _ in threads))
-    _print_faults(traces)
 
 
 @trace_app.command("stats")
@@ -249,12 +203,12 @@ def trace_stats(
     """
     import json
 
+    from llmproxy.cli.trace.record_selection import fail_empty, open_traces, print_faults, read_filters
     from llmproxy.cli.trace.totals import render_totals, sum_entries
-    from llmproxy.records.trace_reader import TraceReader
 
-    test = _parse(filters)
-    traces = TraceReader(_find(directory))
-    _disable_gc()
+    test = read_filters(filters)
+    traces = open_traces(directory)
+    gc.disable()  # as for `ls`
     totals = sum_entries(each.entry for each in traces.entries() if test(each.entry))
     with QuietExit():
         if as_json:
@@ -263,9 +217,9 @@ def trace_stats(
             out = stdout_console()
             for line in render_totals(totals, out.width):
                 print_line(out, line)
-    _print_faults(traces)
+    print_faults(traces)
     if not totals["total"]["requests"]:
-        _fail_empty(traces)
+        fail_empty(traces)
 
 
 @trace_app.command("export")
@@ -283,17 +237,24 @@ def trace_export(
     Whatever their format is: for jq, or to keep them.
     """
     from llmproxy.cli.trace.export import print_records
-    from llmproxy.records.trace_reader import TraceReader
+    from llmproxy.cli.trace.record_selection import (
+        fail_empty,
+        filter_since,
+        open_traces,
+        print_faults,
+        read_filters,
+        within_session,
+    )
 
-    test, recent = _parse(filters), _since(since)
-    traces = TraceReader(_find(directory))
-    test = _within(test, traces, session)
+    test, recent = read_filters(filters), filter_since(since)
+    traces = open_traces(directory)
+    test = within_session(test, traces, session)
     chosen = (each for each in traces.entries() if recent(each.entry) and test(each.entry))
     with QuietExit():
         count = print_records(traces.texts(chosen), array=form is ExportFormat.json)
-    _print_faults(traces)
+    print_faults(traces)
     if not count:
-        _fail_empty(traces)
+        fail_empty(traces)
 
 
 def _print_curl(record: Record) -> None:
@@ -303,59 +264,6 @@ def _print_curl(record: Record) -> None:
         print(curl_command(record))
     except IncompleteRecord as reason:
         fail(str(reason))
-
-
-def _disable_gc() -> None:
-    """Disable garbage collection: among 50,000 live entries it takes a third of the time of reading them."""
-    import gc
-
-    gc.disable()
-
-
-def _parse(filters: Sequence[str] | None) -> EntryFilter:
-    from llmproxy.records.filters import parse_filters
-
-    try:
-        return parse_filters(filters or ())
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--filter") from error
-
-
-def _within(test: EntryFilter, traces: TraceReader, session: str | None) -> EntryFilter:
-    """Return a filter for entries of one session too, which may be named by the beginning of its id."""
-    if session is None:
-        return test
-    from llmproxy.cli.trace.session import session_name
-    from llmproxy.records.filters import session_filter
-
-    own = session_filter(session_name(traces, session))
-    return lambda entry: own(entry) and test(entry)
-
-
-def _find(directory: str | None, *, waits: bool = False) -> str:
-    from llmproxy.cli.trace.directory import TracesNotFound, find_directory
-
-    try:
-        return find_directory(directory, waits=waits)
-    except TracesNotFound as reason:
-        fail(str(reason))
-
-
-def _since(text: str | None) -> EntryFilter:
-    """Return a filter for exchanges that began within the given duration."""
-    import time
-
-    from llmproxy.settings import parse_duration
-    from llmproxy.wire.timestamp import format_timestamp
-
-    if text is None:
-        return lambda entry: True
-    try:
-        earliest_s = max(time.time() - parse_duration(text), 0.0)
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--since") from error
-    earliest = format_timestamp(earliest_s)
-    return lambda entry: entry.started >= earliest
 
 
 def _rank(entry: Entry, key: Key) -> tuple[bool, float | str]:
@@ -393,48 +301,3 @@ def _list(entries: Sequence[Entry], *, as_json: bool) -> None:
     print_line(out, rows.head())
     for entry in entries:
         print_line(out, rows.row(entry))
-
-
-def _fail_empty(traces: TraceReader) -> NoReturn:
-    """Fail, and explain why nothing was printed."""
-    from llmproxy.cli.trace.directory import explain_empty
-
-    fail("no exchange matches" if traces.last(1) else explain_empty(traces.directory))
-
-
-def _newest(traces: TraceReader) -> RecordPlace:
-    newest = traces.last(1)
-    if not newest:
-        _print_faults(traces)
-        _fail_empty(traces)
-    return newest[0].place
-
-
-def _one(matches: Sequence[FoundEntry], identifier: str, traces: TraceReader) -> RecordPlace:
-    from llmproxy.console.formatting import sanitize
-
-    if not matches:
-        _print_faults(traces)
-        fail(f"no record {sanitize(identifier, 100)!r} in {sanitize(traces.directory)}")
-    if len(matches) > 1:
-        names = "\n".join(
-            f"  {sanitize(f'{each.entry.id}  {each.entry.started}  {each.entry.model or str()}')}"
-            for each in matches[:10]
-        )
-        more = f"\n  and {len(matches) - 10} more" if len(matches) > 10 else ""
-        prefix = sanitize(identifier)
-        fail(f"{len(matches)} records begin with {prefix!r}; pass more characters of the id:\n{names}{more}")
-    return matches[0].place
-
-
-def _print_faults(traces: TraceReader) -> None:
-    """Print in one line which records could not be read."""
-    from llmproxy.console.formatting import sanitize
-
-    faults = traces.faults
-    if faults:
-        first = sanitize(f"{faults[0].path}: {faults[0].why}")
-        counted = "1 record" if len(faults) == 1 else f"{len(faults)} records"
-        more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
-        print(f"llmproxy: cannot read {counted}: {first}{more}", file=sys.stderr)
-    faults.clear()

@@ -15,7 +15,8 @@ import typer
 from llmproxy.cli.output import fail, print_error, print_problems, print_text
 
 if TYPE_CHECKING:
-    from llmproxy.config.load import Loaded, Override
+    from llmproxy.config.load import Loaded
+    from llmproxy.config.overrides import Override
 
 
 class LogLevel(StrEnum):
@@ -110,7 +111,7 @@ def _tracing(directory: str | None) -> dict[str, str] | None:
 
 
 def _overrides(values: list[str | int | dict[str, str] | None]) -> list[Override]:
-    from llmproxy.config.load import Override
+    from llmproxy.config.overrides import Override
 
     return [
         Override(path=path, value=value, source=flag)

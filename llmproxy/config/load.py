@@ -18,39 +18,24 @@ from llmproxy.config.auth import KeyConfig
 from llmproxy.config.auth_checks import check_auth
 from llmproxy.config.components import read_llm, read_middlewares, read_providers
 from llmproxy.config.document import ConfigNode, from_python, read
-from llmproxy.config.environment import Environment, Variable, expand, read_dotenv
+from llmproxy.config.environment import Environment, read_dotenv
 from llmproxy.config.keys_file import read_keys_file
 from llmproxy.config.legacy_limits import overlay_limits
 from llmproxy.config.other_gateways import gateway_of
+from llmproxy.config.overrides import Override, apply_override, keyword_overrides
 from llmproxy.config.pasted_keys import check_pasted_keys
 from llmproxy.config.problems import ConfigError, Mark, Problem, sort_problems
-from llmproxy.config.provider_types import service_of
 from llmproxy.config.routes import read_models, read_routing
-from llmproxy.config.schema import SECTIONS, Config, ServerConfig
+from llmproxy.config.schema import SECTIONS, Config
+from llmproxy.config.source_descriptions import component_places, key_sources
 from llmproxy.config.stores import read_stores, unfold_stores
 from llmproxy.config.validate import read_model, unknown_key
-from llmproxy.providers.service import CLIENTS_OWN
-from llmproxy.registry import nearest
+from llmproxy.config.variable_expansion import expand_values
 from llmproxy.server.file_watch import FileStamp, file_stamp
 
 FILES = ("llmproxy.yaml", "config.yaml")
 MAX_PROBLEMS = 200
 FILE_VARIABLE = "LLMPROXY_CONFIG"
-OPTIONS = {"enable_telemetry": "telemetry.enabled", "prometheus_port": "telemetry.prometheus_port"}
-"""Further keyword arguments of `create_app`, and what they set."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Override:
-    """A value that wins over file and environment. `path` is dotted; `source` names it in messages, such as `--port`.
-
-    `middlewares.TYPE` enables that middleware, first in the list if it is not in the file, and `value` are settings
-    that win over those of the file.
-    """
-
-    path: str
-    value: object
-    source: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,9 +44,8 @@ class Loaded:
 
     `path` is the file as the user named it, None without a file. `implicit` describes where the providers come from
     when the configuration names none. `key_sources` describes, per provider, where its key comes from. `dotenv` holds
-    the variables of `.env`. `places` says where entries of components stand, as `llmproxy.yaml:7:5: middlewares[0]`: by
-    "providers" and the name, by "middlewares" and the index. `file_keys` are the client keys in `auth.keys_file`, and
-    `tree` is what these are checked against.
+    the variables of `.env`. `places` says where entries of components stand, see `component_places`. `file_keys` are
+    the client keys in `auth.keys_file`, and `tree` is what these are checked against.
     `again` loads the same once more, with the files as they are then; None where the configuration is no file. `source`
     does so too, in another process, which it is pickled for; for a configuration from Python it reads nothing again.
     `files` are the paths of the configuration and of its `.env`, whether they exist or not, with their stamps.
@@ -164,7 +148,7 @@ def load_from_python(
 
     `overrides` are sections, keys of `server` or names of OPTIONS. Raises TypeError for any other.
     """
-    from_keywords = [each for name, value in overrides.items() for each in _overrides(name, value)]
+    from_keywords = [each for name, value in overrides.items() for each in keyword_overrides(name, value)]
     if isinstance(config, Mapping):
         environ = dict(os.environ) if environ is None else environ
         directory = directory or Path()
@@ -177,20 +161,6 @@ def load_from_python(
         return replace(_Loading(top, directory, environ, False).run(from_keywords), source=source)
     path = None if config is None else os.fspath(config)
     return load(path, overrides=from_keywords, environ=environ, directory=directory)
-
-
-def _overrides(name: str, value: object) -> list[Override]:
-    """Turn a keyword argument into overrides: a section key by key, so that it changes only the keys in it."""
-    if name in SECTIONS:
-        if isinstance(value, Mapping):
-            return [Override(path=f"{name}.{key}", value=each, source=f"{name}=") for key, each in value.items()]
-        return [Override(path=name, value=value, source=f"{name}=")]
-    if name in ServerConfig.model_fields:
-        return [Override(path=f"server.{name}", value=value, source=f"{name}=")]
-    if name in OPTIONS:
-        return [Override(path=OPTIONS[name], value=value, source=f"{name}=")]
-    close = nearest(name, [*ServerConfig.model_fields, *SECTIONS, *OPTIONS])
-    raise TypeError(f"unknown setting: {name!r}" + (f"; did you mean {close!r}?" if close else ""))
 
 
 class _Loading:
@@ -224,9 +194,9 @@ class _Loading:
         self._problems += legacy_keys.overlay_environment(top, self._environment)
         self._problems += overlay_limits(top, self._environment)
         for each in overrides:
-            self._override(each)
+            apply_override(top, each)
         self._problems += _drop_lone_key(top)
-        self._fill(top)
+        self._problems += expand_values(top, self._environment, lenient=self._no_env)
         self._problems += check_pasted_keys(top)
         self._problems += unfold_stores(top, self._directory)
         implicit, problems = implicit_providers.add_implicit_providers(
@@ -248,9 +218,9 @@ class _Loading:
             problems=problems,
             path=self._path,
             implicit=implicit,
-            key_sources=_key_sources(top),
+            key_sources=key_sources(top),
             dotenv=self._dotenv,
-            places=_places(top),
+            places=component_places(top),
             file_keys=file_keys,
             tree=top,
         )
@@ -266,68 +236,6 @@ class _Loading:
             problems = [self._top.members["auth"].members["keys_file"].problem(message, "unreadable")]
         self._problems += problems
         return keys, tree
-
-    def _override(self, override: Override) -> None:
-        node = from_python(override.value, override.source)
-        section, _, type_ = override.path.partition(".")
-        if section == "middlewares" and type_:
-            self._enable(type_, node, override.source)
-            return
-        node.literal = isinstance(node.value, str)
-        legacy_keys.put(self._top, override.path, node, replace=True)
-
-    def _enable(self, type_: str, settings: ConfigNode, source: str) -> None:
-        """Enable the middleware `type_`; these settings win over those of the file."""
-        section = self._top.members.get("middlewares")
-        if section is None or section.blank:
-            section = from_python([], source)
-            legacy_keys.put(self._top, "middlewares", section, replace=True)
-        if not isinstance(section.value, list):
-            return  # reported when the section is read
-        entry = next((each for each in section.items if cross_checks.word(each, "type") == type_), None)
-        if entry is None:
-            entry = from_python({"type": type_}, source)
-            section.value.insert(0, entry)
-        entry.members.pop("enabled", None)
-        for name, member in settings.members.items():
-            member.literal = isinstance(member.value, str)
-            legacy_keys.put(entry, f"config.{name}", member, replace=True)
-
-    def _fill(self, node: ConfigNode, *, lenient: bool = False) -> None:
-        """Expand the variables below `node`."""
-        if isinstance(node.value, str):
-            self._expand(node, lenient)
-        elif isinstance(node.value, list):
-            for item in node.value:
-                self._fill(item, lenient=lenient)
-        elif isinstance(node.value, dict):
-            if "enabled" in node.value:
-                self._fill(node.value["enabled"], lenient=lenient)
-                lenient = lenient or cross_checks.disabled(node)
-            for name, member in node.value.items():
-                if name != "enabled":
-                    self._fill(member, lenient=lenient)
-
-    def _expand(self, node: ConfigNode, lenient: bool) -> None:
-        assert isinstance(node.value, str)
-        if node.literal:
-            return
-        expanded = expand(node.value, self._environment)
-        if expanded.fault:
-            self._problems.append(node.problem(expanded.fault, "variable-syntax"))
-            node.stand_in = True
-        elif expanded.missing:
-            if not lenient and not self._no_env:
-                names = " and ".join(expanded.missing)
-                if len(expanded.missing) == 1:
-                    message = f"environment variable {names} is not set; set it, or add it to a .env file"
-                else:
-                    message = f"environment variables {names} are not set; set them, or add them to a .env file"
-                self._problems.append(node.problem(message, "missing-variable"))
-            node.value, node.stand_in = expand(node.value, _AnyVariable()).text, True
-        else:
-            node.value, node.variables = expanded.text, expanded.variables
-            node.blank = expanded.optional and not expanded.text
 
     def _read(self) -> Config | None:
         """Read every section with its schema."""
@@ -357,13 +265,6 @@ _COMPONENTS = {
 }
 
 
-class _AnyVariable:
-    """Every variable, with a placeholder as its value."""
-
-    def find(self, name: str) -> Variable | None:
-        return Variable(value="placeholder", place=f"environment variable {name}")
-
-
 def _homes() -> dict[str, str]:
     """Map the keys of plain sections to their full paths, for hints about keys in the wrong section."""
     homes: dict[str, str] = {}
@@ -385,40 +286,3 @@ def _drop_lone_key(top: ConfigNode) -> list[Problem]:
     del top.members["llm"]
     message = "is ignored; set LLM_BASE_URL or LLM_TYPE too, or add a section `llm` to the file"
     return [Problem(mark=key.mark, message=message, code="unused-variable", severity="warning")]
-
-
-def _key_sources(top: ConfigNode) -> dict[str, str]:
-    """Describe for each provider where its key comes from."""
-    sources = {cross_checks.word(entry, "name"): _key_source(entry) for entry in cross_checks.entries(top)}
-    if cross_checks.LLM in top.members:
-        sources[cross_checks.LLM] = _key_source(top.members[cross_checks.LLM])
-    return sources
-
-
-def _places(top: ConfigNode) -> dict[tuple[str, str | int], str]:
-    """Describe where the entries of components stand."""
-    places: dict[tuple[str, str | int], str] = {
-        ("providers", cross_checks.word(each, "name")): _place(each) for each in cross_checks.entries(top)
-    }
-    if cross_checks.LLM in top.members:
-        places["providers", cross_checks.LLM] = _place(top.members[cross_checks.LLM])
-    middlewares = top.members["middlewares"].items if "middlewares" in top.members else []
-    places |= {("middlewares", index): _place(each) for index, each in enumerate(middlewares)}
-    if "stores" in top.members:
-        places["stores", ""] = _place(top.members["stores"])
-    return places
-
-
-def _place(node: ConfigNode) -> str:
-    return ": ".join(part for part in (str(node.mark), node.key) if part)
-
-
-def _key_source(entry: ConfigNode) -> str:
-    service = service_of(cross_checks.word(entry, "type"))
-    named = [entry.members.get(name) for name in ("api_key", *(service.credentials if service else ()))]
-    named[1:1] = entry.members["api_keys"].items if "api_keys" in entry.members else []
-    key = next((node for node in named if node and not node.blank and node.value not in (None, False, "")), None)
-    if key is None:
-        return service.without_key if service else CLIENTS_OWN
-    source = " and ".join(key.variables) or (key.mark.source if key.literal else "config file")
-    return f"the client's own, else {source}" if cross_checks.word(entry, "auth") == "passthrough" else source

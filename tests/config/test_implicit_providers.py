@@ -6,7 +6,8 @@ import pytest
 import yaml
 from pydantic import SecretStr
 
-from llmproxy.config.load import Override, load, load_from_python
+from llmproxy.config.load import load, load_from_python
+from llmproxy.config.overrides import Override
 from llmproxy.config.problems import ConfigError
 from llmproxy.providers.base import HttpProvider
 from llmproxy.registry import find_component, names

@@ -9,7 +9,8 @@ import pytest
 from pydantic import SecretStr
 
 from llmproxy.config.legacy_keys import KEYS, VARIABLES, parse_model_map
-from llmproxy.config.load import Loaded, Override, load
+from llmproxy.config.load import Loaded, load
+from llmproxy.config.overrides import Override
 from llmproxy.config.schema import Config
 from llmproxy.providers.base import HttpProvider
 

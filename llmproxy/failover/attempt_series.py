@@ -125,16 +125,29 @@ class AttemptSeries:
         failover, policy = self._failover, self._policy
         left, delay_s = policy.retries, policy.delay_s
         while left > 0 and self._failed():
-            again = [target for target in targets if id(target) not in self._unable]
-            wait_s = self._wait_s(again, delay_s)
-            if wait_s is None:
+            at_s, again = self._next_calls(targets, delay_s)
+            if at_s >= self._deadline.at_s:
                 return
-            await failover.sleep(wait_s)
-            now_s = failover.now()
-            ready = [each for each in again if self._ready_at_s(each) <= now_s]
-            made = await self._turn(ready or again, left)  # timers may be early by a millisecond
-            left = left - made if made else 0
+            await self._sleep_until(at_s)
+            made = await self._turn(again, left)
+            if not made and self._admitted(again, failover.now()):
+                return  # refused by the retry budget, or still at their limit
+            left -= made or 1
             delay_s = min(delay_s * 2, policy.max_delay_s)
+
+    async def _sleep_until(self, at_s: float) -> None:
+        """Sleep until the time has come: timers may be early by a millisecond."""
+        while (left_s := at_s - self._failover.now()) > 0:
+            await self._failover.sleep(left_s)
+
+    def _admitted(self, targets: Sequence[Target], at_s: float) -> list[Target]:
+        """Return those of `targets` that may be called at that time as far as their breakers are concerned, and that
+        can take the content."""
+        return [
+            each
+            for each in targets
+            if id(each) not in self._unable and (each.health is None or each.health.breaker.admits(at_s))
+        ]
 
     async def _turn(self, targets: Sequence[Target], most: int) -> int:
         """Make a pass. Where all targets that are well are at their limit, or others wait for that, wait in line."""
@@ -262,9 +275,12 @@ class AttemptSeries:
         if target.limit is not None and (taking := await self._take(target)) is None:
             return None
         if health is not None and health.breaker.state != "closed":
-            probe = await self._enter(health)
+            try:
+                probe = await self._enter(health)
+            finally:
+                if not probe:
+                    self._failover.quotas.give_back(taking)
             if not probe:
-                self._failover.quotas.give_back(taking)
                 return None
         if self._place is not None:
             self._place.leave()
@@ -287,7 +303,7 @@ class AttemptSeries:
         try:
             may_probe = await shared.may_probe(health)
         except BaseException:
-            health.breaker.wait(failover.now(), 0.0)
+            health.breaker.abandon(failover.now(), probe=True)  # which all others are told, too
             raise
         if not may_probe:
             health.breaker.wait(failover.now(), _OTHERS_PROBE_S)
@@ -380,17 +396,16 @@ class AttemptSeries:
             call.given_up = self._deadline.impatient and limit_s != self._policy.first_token_s
             raise UpstreamError(message, status=504, code="timeout") from error
 
-    def _wait_s(self, targets: Sequence[Target], delay_s: float) -> float | None:
-        """Return how long to wait before `targets` are called again; None where that takes too long or is useless."""
-        failover, policy = self._failover, self._policy
-        now_s = failover.now()
-        wait_s = failover.jitter() * delay_s
-        rests = [max(self._ready_at_s(target) - now_s, 0.0) for target in targets]
-        rests = [rest_s for rest_s in rests if rest_s <= policy.max_retry_after_s]
-        if not rests:
-            return None
-        wait_s = max(wait_s, min(rests))
-        return wait_s if now_s + wait_s < self._deadline.at_s else None
+    def _next_calls(self, targets: Sequence[Target], delay_s: float) -> tuple[float, list[Target]]:
+        """Return when which of `targets` are called again: those that are ready first, after a random delay of at most
+        `delay_s`. The time is math.inf where none will be ready soon."""
+        now_s = self._failover.now()
+        soonest_s = now_s + self._failover.jitter() * delay_s
+        latest_s = now_s + self._policy.max_retry_after_s
+        ready = [(self._ready_at_s(each), each) for each in self._admitted(targets, soonest_s)]
+        first_s = min((ready_s for ready_s, _ in ready if ready_s <= latest_s), default=math.inf)
+        at_s = max(soonest_s, first_s)
+        return at_s, [each for ready_s, each in ready if ready_s <= at_s]
 
     def _none_left(self, targets: Sequence[Target]) -> ProxyError:
         """Return the error for a route none of whose targets may be called at present."""

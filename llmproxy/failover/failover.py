@@ -45,10 +45,10 @@ class Failover(FailoverContext):
         if not exchange.calls:
             return
         last = exchange.calls[-1]
-        if last.settle is not None:
-            last.settle_once(used_tokens(exchange, expected_tokens(exchange))[0])
-            self.health.lines.freed()
-        for call in exchange.calls:  # several run where a middleware has repeated the call
+        for call in exchange.calls:  # of several, where a middleware has repeated the call
+            if call.settle is not None:
+                call.settle_once(used_tokens(exchange, expected_tokens(exchange))[0] if call is last else None)
+                self.health.lines.freed()
             if call.running:
                 call.end_running()
                 if exchange.outcome == "broken" and isinstance(exchange.error, UpstreamError):

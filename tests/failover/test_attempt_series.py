@@ -321,20 +321,6 @@ async def test_a_request_waits_while_all_targets_are_at_their_limit() -> None:
     assert line.waits == [4.0] and line.health.lines.waiting == 0
 
 
-@pytest.mark.parametrize("tick_s", [0.0, 0.0001, 0.0003, 0.0007, 0.003])
-async def test_a_target_that_becomes_free_while_it_is_asked_for_is_called(tick_s: float) -> None:
-    """The clock moves with each look at it, and timers are early by up to six of these steps."""
-    for early in range(60):
-        refused = reply(429, ("Retry-After", "2"))
-        used_up = ("x-ratelimit-remaining-requests", "0"), ("x-ratelimit-reset-requests", "10m")
-        one, two = Moody("one", reply(200, *used_up)), Moody("two", refused, 200)
-        line = Line(one, two, policy=RetryPolicy(retries=2, max_wait_s=3.0))
-        await line.ask()
-        line.move(tick_s, early * tick_s / 10)
-        assert (await line.ask()).status == 200
-        assert asked([one, two]) == [1, 2] and line.health.lines.refused == 0
-
-
 async def test_a_wait_that_is_too_long_ends_as_an_honest_429_at_once() -> None:
     one = Moody("one", reply(200, *USED_UP))
     line = Line(one, policy=RetryPolicy(max_wait_s=3.0))

@@ -130,7 +130,9 @@ class Supervisor:
         loaded, ignored = check_reloaded(self.loaded, again)
         reports: list[ReloadReport] = []
         not_reloaded: list[str] = []
-        for each in self._serving():
+        asked: set[WorkerProcess] = set()
+        while (each := next((one for one in self._serving() if one not in asked), None)) is not None:
+            asked.add(each)
             try:
                 report = await each.reload("its parent")
                 if not reports:
@@ -213,6 +215,7 @@ class Supervisor:
 
     async def _run(self, place: WorkerPlace, process: WorkerProcess) -> None:
         """Start a process, give it connections while it serves, and return after its end."""
+        loaded = self.loaded
         try:
             await process.start(self._order(place.number), self._ask, self._reload)
         except OSError as error:
@@ -221,7 +224,9 @@ class Supervisor:
         except ProxyError as error:
             process.cannot_start(error.message)
             return
-        ready = asyncio.get_running_loop().create_task(self._give_connections(place, process))
+        if self._stopping:  # while it was started, and could not hear of it
+            process.stop()
+        ready = asyncio.get_running_loop().create_task(self._give_connections(place, process, loaded))
         try:
             await process.ended
         finally:
@@ -231,11 +236,13 @@ class Supervisor:
                 await process.close()
                 self._gathering.forget(process.answering)
 
-    async def _give_connections(self, place: WorkerPlace, process: WorkerProcess) -> None:
+    async def _give_connections(self, place: WorkerPlace, process: WorkerProcess, loaded: Loaded) -> None:
         acceptor = self.acceptor
         assert acceptor is not None
         await process.ready.wait()
         place.fault = ""
+        if loaded is not self.loaded:  # it may have read the files before they changed, and nobody asked it to reload
+            await self._reload_late(process)
         try:
             acceptor.add(process.channel)
             if len(self._serving()) == len(self._places):
@@ -243,6 +250,17 @@ class Supervisor:
             await process.leaving.wait()
         finally:
             acceptor.remove(process.channel)
+
+    async def _reload_late(self, process: WorkerProcess) -> None:
+        """Let a worker reload that was starting when all others did."""
+        try:
+            report = await process.reload("its parent")
+        except StoreFault as fault:
+            log.error("worker %d has not reloaded: %s", process.answering.number, fault)
+            return
+        process.traces = report.traces or process.traces
+        if report.error is not None:
+            log.error("worker %d has not reloaded: %s", process.answering.number, report.error[0])
 
     def _order(self, number: int) -> Order:
         source = self.loaded.source

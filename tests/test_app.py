@@ -29,7 +29,7 @@ from tests.support.pooling import HEAD, take
 from tests.support.program import ROOT, clean_environment
 from tests.support.provider import Upstream
 from tests.support.raw_http import RawClient
-from tests.support.waiting import until_async
+from tests.support.waiting import PATIENCE_S, until_async
 
 CHAT = "/v1/chat/completions"
 ASK = {"model": "gpt-x", "messages": []}
@@ -341,4 +341,4 @@ def test_host_and_port_given_to_run_win_over_the_configuration(tmp_path: Path) -
                 assert client.read_answer().status == 200
         finally:
             process.terminate()
-        assert process.wait(15) == 0
+        assert process.wait(PATIENCE_S) == 0

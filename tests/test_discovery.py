@@ -18,7 +18,7 @@ from llmproxy.discovery import RunningServer
 from tests.support.program import Program
 from tests.support.provider import Reply, Upstream, silence
 from tests.support.special_files import SPECIAL, make_special
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_S, until
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="modes, and processes that are seen to be gone")
 
@@ -183,7 +183,7 @@ def test_what_is_no_file_is_passed_over(state: Path, health: Upstream, kind: str
     found: list[int] = []
     looking = threading.Thread(target=lambda: found.append(len(servers.running_servers())), daemon=True)
     looking.start()
-    looking.join(20)
+    looking.join(PATIENCE_S)
     assert found == [1]
 
 

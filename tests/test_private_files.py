@@ -19,6 +19,7 @@ from llmproxy.private_files import (
     refuse_place,
 )
 from tests.support.special_files import SPECIAL, make_special
+from tests.support.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="has neither modes nor pipes in folders")
 
@@ -51,7 +52,7 @@ def test_what_is_no_regular_file_is_refused_at_once(tmp_path: Path, kind: str) -
             refused.set()
 
         threading.Thread(target=attempt, daemon=True).start()
-        assert refused.wait(10), "it waits"
+        assert refused.wait(PATIENCE_S), "it waits"
 
 
 def test_a_file_and_its_new_directories_are_for_their_owner_alone(tmp_path: Path, open_umask: None) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.program import clean_environment
+from tests.support.waiting import PATIENCE_S
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no such terminals on Windows")
@@ -32,6 +33,6 @@ def test_a_terminal_that_closes_ends_the_program(tmp_path: Path) -> None:
                 pass
             os.close(ours)
             process.send_signal(signal.SIGHUP)
-            assert process.wait(20) == 0
+            assert process.wait(PATIENCE_S) == 0
         finally:
             process.kill()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import signal
 import sys
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -29,6 +28,12 @@ CHAT = "/v1/chat/completions"
 ASK: dict[str, Any] = {"model": "gpt-x", "max_tokens": 1, "messages": [{"role": "user", "content": "hi"}]}
 PRICES = 'prices: {"*": {input: 1000000, output: 1000000}}'  # a dollar a token
 COST = 248
+PATHS = {
+    "openai": "/v1/chat/*",
+    "anthropic": "/v1/messages",
+    "google": "/v1*/models/*",
+    "boto3": "/model/*",
+}
 pytestmark = pytest.mark.ledger("A2")
 no_redis = pytest.mark.skipif(sys.platform == "win32", reason="there is no Redis server for Windows")
 
@@ -99,42 +104,55 @@ ASKERS: dict[str, Callable[[str, int], int]] = {
 
 @pytest.fixture(scope="module")
 def lasting_program(lasting_upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
-    """Each path has limits and a budget of its own, so that tests share the program."""
-    paths = {
-        "openai": "/v1/chat/*",
-        "anthropic": "/v1/messages",
-        "google": "/v1*/models/*",
-        "boto3": "/model/*",
-    }
-    limits = [f'{{requests: 1, per: 1s, match: {{path: "{path}"}}}}' for path in paths.values()]
-    budgets = [f'{{max_cost: 500, per: total, match: {{path: "{path}"}}}}' for path in paths.values()]
-    config = config_of(lasting_upstream, f"limits: [{', '.join(limits)}]", f"budgets: [{', '.join(budgets)}]")
+    """Each path has limits or budgets of its own, so that tests share the program."""
+    limits = [f'{{requests: 1, per: 1h, match: {{path: "{path}"}}}}' for path in PATHS.values()]
+    config = config_of(lasting_upstream, f"limits: [{', '.join(limits)}]")
     with Program(tmp_path_factory.mktemp("limited"), config=config) as program:
         yield program
 
 
+@pytest.fixture(scope="module")
+def lasting_budgets(lasting_upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
+    budgets = [f'{{max_cost: {COST}, per: total, match: {{path: "{path}"}}}}' for path in PATHS.values()]
+    config = config_of(lasting_upstream, f"budgets: [{', '.join(budgets)}]")
+    with Program(tmp_path_factory.mktemp("spending"), config=config) as program:
+        yield program
+
+
+@pytest.fixture(scope="module")
+def lasting_waits(lasting_upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
+    config = config_of(lasting_upstream, "limits: [{requests: 1, per: 1s}]")
+    with Program(tmp_path_factory.mktemp("waiting"), config=config) as program:
+        yield program
+
+
+@pytest.mark.usefixtures("upstream")
 @pytest.mark.parametrize("sdk", ASKERS)
-def test_sdks_see_their_error_of_limits_and_do_not_repeat_one_of_budgets(
-    lasting_program: Program, upstream: Upstream, sdk: str
-) -> None:
-    ask = ASKERS[sdk]
-    assert [ask(lasting_program.url, 0), ask(lasting_program.url, 0)] == [200, 429]
-    until(lambda: ask(lasting_program.url, 0) == 200, "the limit to be free again")  # 496 of 500 USD
-    time.sleep(1.1)
-    refused = lasting_program.metric("llmproxy_limits_refused_total")
-
-    assert ask(lasting_program.url, 3) == (400 if sdk == "boto3" else 429)
-    assert lasting_program.metric("llmproxy_limits_refused_total") == refused + 1
+def test_sdks_see_their_error_of_limits(lasting_program: Program, sdk: str) -> None:
+    assert [ASKERS[sdk](lasting_program.url, 0) for _ in range(2)] == [200, 429]
 
 
+@pytest.mark.usefixtures("upstream")
+@pytest.mark.parametrize("sdk", ASKERS)
+def test_sdks_see_that_a_budget_is_used_and_do_not_ask_again(lasting_budgets: Program, sdk: str) -> None:
+    assert ASKERS[sdk](lasting_budgets.url, 0) == 200
+    refused = lasting_budgets.metric("llmproxy_limits_refused_total")
+    assert ASKERS[sdk](lasting_budgets.url, 3) == (400 if sdk == "boto3" else 429)
+    assert lasting_budgets.metric("llmproxy_limits_refused_total") == refused + 1
+
+
+@pytest.mark.usefixtures("upstream")
 @pytest.mark.parametrize("sdk", ["openai", "anthropic"])
-def test_sdks_wait_as_long_as_they_are_told(tmp_path: Path, upstream: Upstream, sdk: str) -> None:
-    with started(tmp_path, upstream, "limits: [{requests: 1, per: 1s}]") as program:
-        assert ASKERS[sdk](program.url, 0) == 200
-        began_s = time.monotonic()
-        assert ASKERS[sdk](program.url, 1) == 200
-        assert 0.5 < time.monotonic() - began_s < 5
-        assert program.metric("llmproxy_limits_refused_total") == 1
+def test_sdks_wait_as_long_as_they_are_told(lasting_waits: Program, sdk: str) -> None:
+    """Their own pause would be too short for the second request. Where the machine is too busy to make both within a
+    second, it is tried again."""
+    for _ in range(10):
+        ASKERS[sdk](lasting_waits.url, 3)
+        before = lasting_waits.metric("llmproxy_limits_refused_total")
+        assert ASKERS[sdk](lasting_waits.url, 1) == 200
+        if lasting_waits.metric("llmproxy_limits_refused_total") == before + 1:
+            return
+    pytest.fail("no request was refused")
 
 
 @no_redis

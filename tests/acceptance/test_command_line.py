@@ -15,6 +15,7 @@ import pytest
 from tests.acceptance.conftest import KEY
 from tests.support.program import Program, clean_environment, run
 from tests.support.provider import Upstream
+from tests.support.waiting import PATIENCE_S
 
 CHAT = "/v1/chat/completions"
 ASK = {"model": "gpt-x", "messages": []}
@@ -261,7 +262,7 @@ def test_it_listens_on_ipv6(tmp_path: Path) -> None:
         pytest.skip("no IPv6 here")
     with Program(tmp_path, "serve", "--host", "::1") as program:
         assert f"http://[::1]:{program.port}" in program.out
-        with socket.create_connection(("::1", program.port), timeout=10) as client:
+        with socket.create_connection(("::1", program.port), timeout=PATIENCE_S) as client:
             client.sendall(b"GET /health HTTP/1.0\r\n\r\n")
             assert client.recv(12) == b"HTTP/1.1 200"
 

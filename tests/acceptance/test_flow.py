@@ -72,7 +72,7 @@ def test_a_large_upload_and_download_pass_without_being_held(relay: Program, ups
 
     upstream.next(count)
     before = relay.memory_bytes()
-    with relay.client(timeout_s=30) as client:
+    with relay.client() as client:
         client.request("POST", "/v1/files", f"Content-Length: {100 * MB}")
         for _ in range(100):
             client.send(bytes(MB))

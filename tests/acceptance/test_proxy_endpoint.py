@@ -188,6 +188,7 @@ def test_faults_limits_and_long_bodies_are_reported_in_the_same_form(tmp_path: P
         "LOG_REQUESTS": "true",
     }
     with Program(tmp_path, config=config, extra=extra) as program:
+        program.expect_tracebacks("fault.py")
         fault = ask(program, "/proxy/stream", model="faulty")
         assert (fault.status, error_of(fault)) == (500, {"error": "Internal Server Error"})
         long = ask(program, "/proxy", extra="x" * 200)
@@ -200,7 +201,6 @@ def test_faults_limits_and_long_bodies_are_reported_in_the_same_form(tmp_path: P
         assert error_of(limited)["error"] == "Too Many Requests"
         until(lambda: "POST /proxy/stream 429" in program.err, "the line of the last request")
         assert "KeyError: 'oops'" in program.err
-        program.err = ""
 
 
 @pytest.mark.ledger("H6")

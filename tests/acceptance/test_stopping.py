@@ -12,13 +12,15 @@ from tests.support import vendors
 from tests.support.program import Program
 from tests.support.provider import HeldCall, Reply, Upstream
 from tests.support.raw_http import RawClient
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_S, until
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 
 CHAT = "/v1/chat/completions"
 FRAMES = vendors.chat_frames("gpt-x")
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+_STOP_S = 2 * PATIENCE_S
 
 
 def _serve(directory: Path, upstream: Upstream, shutdown_timeout: str) -> Program:
@@ -122,10 +124,10 @@ def test_a_client_that_does_not_read_cannot_hold_up_the_stop(tmp_path: Path, ups
         client.read_head()
         until(lambda: upstream.requests and upstream.only.connection.stalled_s, "the flow to stop")
         program.signal(signal.SIGTERM)
-        assert program.wait(timeout_s=10) == 0
+        assert program.wait() == 0
 
 
 def test_an_idle_program_stops_at_once(tmp_path: Path, upstream: Upstream) -> None:
-    with _serve(tmp_path, upstream, "30s") as program:
+    with _serve(tmp_path, upstream, f"{_STOP_S:g}s") as program:
         program.signal(signal.SIGINT)
-        assert program.wait(timeout_s=5) == 0
+        assert program.wait(_STOP_S / 2) == 0

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import signal
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
-from llmproxy.server.shutdown import AT_ONCE_S, GRACE_S
 from tests.support.program import Program
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_S, until
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 
@@ -62,6 +60,8 @@ class Stubborn(Middleware):
 """
 LINE = STUBBORN.splitlines().index("                        await asyncio.sleep(600)") + 1
 
+_STOP_S = 2 * PATIENCE_S
+
 
 def _serve(directory: Path, does: str, shutdown_timeout: str = "200ms") -> Program:
     (directory / "stubborn.py").write_text(STUBBORN)
@@ -75,8 +75,8 @@ middlewares:
     return Program(directory, "serve", config=config)
 
 
-def _end(program: Program, *, asks: bool, signals: int = 1) -> int:
-    """Send a request and the signals; return the exit code."""
+def _end(program: Program, *, asks: bool, signals: int = 1, limit_s: float = PATIENCE_S) -> int:
+    """Send a request and the signals; return the exit code, which comes within `limit_s`."""
     with program.client() as client:
         client.post(CHAT, ASK)
         if asks:
@@ -87,7 +87,7 @@ def _end(program: Program, *, asks: bool, signals: int = 1) -> int:
             program.signal(signal.SIGTERM)
             if number < signals - 1:
                 until(lambda: "stopping" in program.err, "the stop to begin")
-        return program.wait(timeout_s=20)
+        return program.wait(limit_s)
 
 
 @pytest.mark.parametrize(
@@ -104,13 +104,10 @@ def _end(program: Program, *, asks: bool, signals: int = 1) -> int:
 )
 def test_it_ends_by_force_and_says_what_was_left(tmp_path: Path, does: str, asks: bool, words: str) -> None:
     with _serve(tmp_path, does) as program:
-        began_s = time.monotonic()
+        program.expect_tracebacks("stubborn.py")
         assert _end(program, asks=asks) == 1
-        took_s = time.monotonic() - began_s
-        program.err = program.err.replace("Traceback", "traceback")
         [line] = [line for line in program.err.splitlines() if "forced to exit with code 1" in line]
         assert words.replace("DIR", str(tmp_path)) in line
-        assert took_s < 0.2 + GRACE_S + 30, "some more, as the machine may be busy"
         if does in ("swallow", "executor"):
             assert program.out.count("on_end") == 1
             assert list((tmp_path / "traces").glob("*/*.json")), "what was recorded is written"
@@ -119,18 +116,16 @@ def test_it_ends_by_force_and_says_what_was_left(tmp_path: Path, does: str, asks
 
 @pytest.mark.parametrize("does", ["swallow", "sleep"])
 def test_a_second_signal_ends_it_at_once(tmp_path: Path, does: str) -> None:
-    with _serve(tmp_path, does, "60s") as program:
-        began_s = time.monotonic()
+    with _serve(tmp_path, does, f"{_STOP_S:g}s") as program:
         if does == "sleep":  # the loop does not say that it stops
             with program.client() as client:
                 client.post(CHAT, ASK)
                 until(lambda: "begun" in program.out, "the hook to begin")
                 program.signal(signal.SIGTERM)
                 program.signal(signal.SIGINT)
-                assert program.wait(timeout_s=20) == 1
+                assert program.wait(_STOP_S / 2) == 1
         else:
-            assert _end(program, asks=True, signals=2) == 1
-        assert time.monotonic() - began_s < AT_ONCE_S + 10
+            assert _end(program, asks=True, signals=2, limit_s=_STOP_S / 2) == 1
         program._process.returncode = 0
 
 

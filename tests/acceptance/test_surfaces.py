@@ -20,6 +20,7 @@ from google.genai import types
 from tests.support import vendors
 from tests.support.program import Program
 from tests.support.provider import Call, Reply, Upstream
+from tests.support.waiting import PATIENCE_S
 
 SOUND = bytes(range(256)) * 40
 MB = 1024 * 1024
@@ -287,7 +288,7 @@ class Sink:
 
     def __exit__(self, *fault: object) -> None:
         self._socket.close()
-        self._thread.join(10)
+        self._thread.join(PATIENCE_S)
 
     def _serve(self) -> None:
         connection, _ = self._socket.accept()

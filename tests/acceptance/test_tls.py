@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.certificate_authority import CertificateAuthority
 from tests.support.program import Program, run
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_S, until
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ providers: [{{name: stub, type: stub, models: ["*"]}}]
 
 
 def connect(program: Program, context: ssl.SSLContext) -> http.client.HTTPSConnection:
-    return http.client.HTTPSConnection("localhost", program.port, context=context, timeout=15)
+    return http.client.HTTPSConnection("localhost", program.port, context=context, timeout=PATIENCE_S)
 
 
 def ask(connection: http.client.HTTPSConnection, model: str = "box-1", **headers: str) -> int:

@@ -13,7 +13,7 @@ from tests.support import vendors
 from tests.support.internet import Internet
 from tests.support.program import Program
 from tests.support.redis_server import free_port
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_S, until
 
 SCRIPT = """
 from llmproxy import create_app
@@ -130,7 +130,7 @@ def test_the_hook_comes_after_the_answer_and_the_audit_has_a_line(program: Progr
 def test_metrics_have_a_port_of_their_own(program: Program, internet: Internet, metrics_port: int) -> None:
     for stream in (False, True):
         program.post("/openai/chat/completions", {"model": "gpt-4o", "messages": MESSAGES, "stream": stream})
-    with urllib.request.urlopen(f"http://127.0.0.1:{metrics_port}/metrics", timeout=10) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{metrics_port}/metrics", timeout=PATIENCE_S) as answer:
         text = answer.read().decode()
     for name in ("llmproxy_provider_requests_total", "llmproxy_provider_request_duration_seconds_bucket"):
         assert f"\n{name}{{" in text, name

@@ -164,7 +164,7 @@ def test_an_unhandled_fault_is_a_500_with_the_id_and_nothing_else(tmp_path: Path
     (tmp_path / "faulty.py").write_text(FAULTY)
     config = 'middlewares: [{type: "./faulty.py:Faulty"}]\n'
     with Program(tmp_path, config=config, extra={"LLM_PROVIDER": "stub"}) as program:
+        program.expect_tracebacks("faulty.py")
         answer = program.post(path, ASK, AUTHORIZATION, "x-request-id: mine-2")
-        program.err = ""  # the traceback is what the log is for
     assert answer.status == 500 and answer.value("x-request-id") == "mine-2"
     assert answer.json == {"error": "Internal Server Error", "request_id": "mine-2"}

@@ -24,7 +24,7 @@ from tests.support.program import Program
 from tests.support.provider import CERTIFICATES
 from tests.support.raw_http import RawClient
 from tests.support.socket_upstream import HANDSHAKE, SocketUpstream, open_socket
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_S, until
 
 REALTIME = "/v1/realtime?model=gpt-realtime"
 USAGE = {
@@ -271,7 +271,7 @@ async def test_close_codes_pass_from_both_sides(program: Program, upstream: Sock
 async def test_pings_pass(program: Program, upstream: SocketUpstream) -> None:
     async with open_socket(program.port, REALTIME) as socket:
         waiting = await socket.ping(b"are you there")
-        await asyncio.wait_for(waiting, 5)
+        await asyncio.wait_for(waiting, PATIENCE_S)
 
 
 @pytest.mark.parametrize("status", [401, 404, 426, 503])

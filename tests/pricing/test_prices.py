@@ -192,11 +192,11 @@ def test_the_price_of_an_answer_takes_microseconds() -> None:
 
 
 def _timed(prices: Prices, exchange: Exchange, rounds: int) -> float:
-    began_s = time.perf_counter()
+    began_s = time.thread_time()
     for _ in range(rounds):
         exchange.charged = False
         prices.charge(exchange)
-    return time.perf_counter() - began_s
+    return time.thread_time() - began_s
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from llmproxy.wire.repeated_json import JsonMemory
 from tests.support.records import append, ids, write
 from tests.support.special_files import SPECIAL, make_special
 from tests.support.trace_stores import conversation, sqlite_traces, turn_record
+from tests.support.waiting import PATIENCE_S
 
 
 def add(rows: SqliteTraces, *numbers: int) -> None:
@@ -177,7 +178,7 @@ def test_what_is_no_file_is_a_fault_and_ends_nothing(tmp_path: Path, kind: str) 
 
     reading = threading.Thread(target=read, daemon=True)
     reading.start()
-    reading.join(20)
+    reading.join(PATIENCE_S)
     assert found == [0] and (traces.faults or kind == "nowhere")
 
 

@@ -12,6 +12,7 @@ from llmproxy.records.found_records import read_record
 from llmproxy.records.trace_reader import TraceReader
 from tests.support.records import append, ids, text, write
 from tests.support.special_files import SPECIAL, make_special
+from tests.support.waiting import PATIENCE_S
 
 
 def test_records_of_both_formats_are_listed_by_time(tmp_path: Path) -> None:
@@ -135,5 +136,5 @@ def test_what_is_no_file_but_named_like_a_record_is_a_fault_and_ends_nothing(tmp
 
     reading = threading.Thread(target=read, daemon=True)
     reading.start()
-    reading.join(20)
+    reading.join(PATIENCE_S)
     assert found == [[1], [1], [1], []]

@@ -145,7 +145,7 @@ def test_choosing_among_a_hundred_targets_is_quick(name: str) -> None:
     strategy, targets = component(config_of(component)()), made(*[place % 7 + 1 for place in range(100)])
     exchange, best_s = ended(session="s"), 1.0
     for _ in range(300):
-        began_s = time.perf_counter()
+        began_s = time.thread_time()
         strategy.order(targets, exchange)
-        best_s = min(best_s, time.perf_counter() - began_s)
+        best_s = min(best_s, time.thread_time() - began_s)
     assert best_s < 15e-6 * 8  # the limit is 15 µs; a busy machine is much slower

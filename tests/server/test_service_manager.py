@@ -17,6 +17,7 @@ import pytest
 from llmproxy.server.service_manager import ServiceManager, passed_socket
 from tests.support.program import ROOT, clean_environment
 from tests.support.raw_http import RawClient
+from tests.support.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there is no systemd on Windows")
 UNIT = ROOT / "configs" / "deploy" / "llmproxy.service"
@@ -34,7 +35,7 @@ os.execv(sys.executable, [sys.executable, "-m", "llmproxy", "serve", "--config",
 def manager(tmp_path: Path) -> Iterator[socket.socket]:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(str(tmp_path / "notify"))
-        manager.settimeout(20)
+        manager.settimeout(PATIENCE_S)
         yield manager
 
 
@@ -76,12 +77,12 @@ def test_it_says_that_it_is_ready_reloads_and_stops_and_serves_the_passed_socket
 
         process.send_signal(signal.SIGTERM)
         assert received(manager)[0] == "STOPPING=1"
-        assert process.wait(20) == 0
+        assert process.wait(PATIENCE_S) == 0
 
 
 def test_several_passed_sockets_stop_the_start(tmp_path: Path, manager: socket.socket) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener, start(tmp_path, listener, "2") as process:
-        assert process.wait(20) == 1
+        assert process.wait(PATIENCE_S) == 1
         assert process.stderr is not None and "has passed 2 sockets; keep one ListenStream=" in process.stderr.read()
 
 

@@ -23,7 +23,7 @@ from tests.support.socket_upstream import (
     frame,
     open_socket,
 )
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_S, until
 
 REALTIME = "/v1/realtime?model=gpt-realtime"
 
@@ -195,7 +195,7 @@ def test_a_close_frame_of_ours_waits_for_the_end_of_a_frame(server: Listening, u
         call.send(whole[500:] + frame(1, b"not passed on"))
         assert client.read_exactly(len(whole) - 500 + 4) == whole[500:] + b"\x88\x02\x03\xe9"
         assert client.ended()
-        stopping.result(10)
+        stopping.result(PATIENCE_S)
 
 
 @pytest.mark.parametrize("slow", ["client", "provider"])

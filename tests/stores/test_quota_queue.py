@@ -9,6 +9,7 @@ from llmproxy.stores.facet import StoreFault
 from llmproxy.stores.quota_queue import MAX_GROUPS, Batch, Group, QueuedQuotas
 from llmproxy.stores.quotas import LEASE_S, Quota, Settlement, Taken
 from tests.stores.conftest import Clock
+from tests.support.waiting import PATIENCE_S
 
 MINUTE = Quota(key="minute", kind="window", limit=1e9, per_s=60)
 RUNNING = Quota(key="running", kind="running", limit=5)
@@ -77,7 +78,7 @@ async def test_settlements_go_with_the_next_request(store: Recorded) -> None:
 
 async def test_settlements_are_sent_soon_without_a_request(store: Recorded) -> None:
     store.settle([Settlement(quota=MINUTE, slot=1, taken=5)])
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         while not store.calls:
             await turns()
 

@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Self
 
 from tests.support.program import clean_environment
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_S, until
 
 _CONTROL = re.compile(r"\x1b(\[[0-9;?]*[A-Za-z]|[()][A-Z0-9]|[=>78])")
 
@@ -93,7 +93,7 @@ class Terminal:
 
     def wait(self) -> int:
         """Return the exit code, once it ended by itself."""
-        return self._process.wait(15)
+        return self._process.wait(PATIENCE_S)
 
     def _read(self) -> None:
         with contextlib.suppress(OSError):  # the other side is closed

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-PATIENCE_S = 15.0
+PATIENCE_S = 60.0  # a machine may be busy; what comes at once does not wait for it
 _POLL_S = 0.005
 
 T = TypeVar("T")

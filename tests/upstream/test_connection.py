@@ -11,6 +11,7 @@ from llmproxy.errors import BrokenStream
 from llmproxy.upstream.pool import Upstream as Pool
 from tests.support.pooling import HEAD, ask, begun, failure, fetch, left, ok, origin_of, pool, rest
 from tests.support.provider import Gate, Reply, Upstream, silence
+from tests.support.waiting import PATIENCE_S
 
 LIMIT_S = 0.1
 
@@ -68,7 +69,7 @@ async def test_silence_within_an_answer_breaks_it_after_the_idle_limit(
     upstream.hold()
     answer, held = await begun(made, upstream, origin_of(upstream, first_byte_s=first_byte_s, idle_s=LIMIT_S), begin)
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         with pytest.raises(BrokenStream) as caught:
             await rest(answer)
 

@@ -12,6 +12,7 @@ from llmproxy.upstream.connection import MAX_HEAD_BYTES
 from llmproxy.upstream.pool import Upstream as Pool
 from tests.support.pooling import HEAD, OK, ask, begun, failure, fetch, left, ok, origin_of, pool, rest, take
 from tests.support.provider import Call, Upstream
+from tests.support.waiting import PATIENCE_S
 
 LIMIT_S = 0.1
 
@@ -47,7 +48,7 @@ async def test_interim_answers_do_not_put_off_the_first_byte(
         await call.connection.left.wait()
 
     upstream.next(script)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         error = await failure(made, ask(origin_of(upstream, first_byte_s=LIMIT_S)))
 
     assert (error.status, error.code) == (504, "timeout")
@@ -61,7 +62,7 @@ async def test_a_head_that_trickles_does_not_put_off_the_first_byte(upstream: Up
             await asyncio.sleep(LIMIT_S / 20)
 
     upstream.next(script)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         error = await failure(made, ask(origin_of(upstream, first_byte_s=LIMIT_S)))
 
     assert (error.status, error.code) == (504, "timeout")
@@ -76,7 +77,7 @@ async def test_a_head_is_bounded_as_a_whole(upstream: Upstream, made: Pool, floo
         await call.connection.left.wait()
 
     upstream.next(script)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         error = await failure(made, ask(origin_of(upstream, first_byte_s=None)))
 
     assert (error.status, error.code) == (502, "bad_upstream_answer")

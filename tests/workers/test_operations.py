@@ -11,6 +11,7 @@ from llmproxy.server.peers import ReloadReport, ServerHealth
 from llmproxy.stores.link import Link, Operation
 from llmproxy.workers import operations
 from llmproxy.workers.operations import Answers, Failed, Ready, packed
+from tests.support.waiting import PATIENCE_S
 
 ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "READY": (Ready(traces=["/t"]),),
@@ -53,7 +54,7 @@ async def test_arguments_and_results_arrive_as_they_were(name: str) -> None:
     ends = socket.socketpair()
     await one.connect(ends[0])
     await other.connect(ends[1])
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(PATIENCE_S):
         assert await one.call(operation, *ARGUMENTS[name]) == RESULTS.get(name)
     assert seen == [ARGUMENTS[name]]
     await one.close()

@@ -13,6 +13,7 @@ from llmproxy.config.load import Loaded, load, load_from_python
 from llmproxy.errors import ProxyError
 from llmproxy.workers import order as orders
 from llmproxy.workers.order import Order, receive_order, send_order, start_process, worker_command, worker_environment
+from tests.support.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has one worker")
 
@@ -84,4 +85,4 @@ def test_it_gets_its_two_sockets_and_signals_of_the_terminal_do_not_reach_it(mon
     one, other = socket.socketpair()
     with one, other:
         process: subprocess.Popen[bytes] = start_process(one, other)
-        assert process.wait(15) == 0
+        assert process.wait(PATIENCE_S) == 0

@@ -16,7 +16,7 @@ from llmproxy.stores.store_server import StoreServer
 from llmproxy.workers import supervisor as supervisors
 from llmproxy.workers.process import WorkerProcess
 from llmproxy.workers.supervisor import Supervisor, _check_shares
-from tests.support.waiting import until_async
+from tests.support.waiting import PATIENCE_S, until_async
 
 
 @pytest.mark.parametrize(("workers", "warns"), [(8, False), (9, True)])
@@ -116,7 +116,7 @@ async def test_a_worker_that_starts_during_a_reload_has_the_new_configuration(
     two.ready.set()
     await until_async(lambda: len(acceptor.channels) == 2, "the second one to serve")
     assert [each.heard for each in played] == [["start", "reload"], ["start", "reload"]]
-    assert await parent.stop(1.0)
+    assert await parent.stop(PATIENCE_S)
 
 
 async def test_a_worker_that_is_being_started_hears_of_a_stop(tmp_path: Path, played: list[_Played]) -> None:
@@ -127,9 +127,9 @@ async def test_a_worker_that_is_being_started_hears_of_a_stop(tmp_path: Path, pl
     two.ready.set()
     parent.all_ready.set()
     await until_async(lambda: len(played) == 3, "one in its place")
-    stopping = asyncio.get_running_loop().create_task(parent.stop(600.0))
+    stopping = asyncio.get_running_loop().create_task(parent.stop(10 * PATIENCE_S))
     await until_async(lambda: played[2].heard == ["stop"], "the stop to begin")
     played[2].may_start.set()
-    async with asyncio.timeout(10.0):
+    async with asyncio.timeout(PATIENCE_S):
         assert await stopping
     assert played[2].heard == ["stop", "start", "stop"] and acceptor.channels == []

@@ -10,6 +10,7 @@ import pytest
 
 from llmproxy.cli.doctor.examination import DaemonThreads, examine
 from llmproxy.config.load import load
+from tests.support.waiting import PATIENCE_S
 
 
 @pytest.mark.parametrize(("host", "offline"), [("llm.test", True), ("localhost", False)])
@@ -34,9 +35,9 @@ def test_nobody_waits_for_a_thread_that_hangs() -> None:
     async def leave() -> None:
         asyncio.get_running_loop().set_default_executor(DaemonThreads())
         with pytest.raises(TimeoutError):
-            await asyncio.wait_for(asyncio.to_thread(hanging.wait, 30), 0.01)
+            await asyncio.wait_for(asyncio.to_thread(hanging.wait, 2 * PATIENCE_S), 0.01)
 
     began_s = time.monotonic()
     asyncio.run(leave())
     hanging.set()
-    assert time.monotonic() - began_s < 10
+    assert time.monotonic() - began_s < PATIENCE_S

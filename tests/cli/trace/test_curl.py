@@ -12,6 +12,7 @@ from llmproxy.transcripts.transcript import request_bytes
 from tests.support.fake_bedrock import KEY_ID, REGION, SECRET, FakeBedrock
 from tests.support.provider import Reply, Upstream
 from tests.support.records import record, request
+from tests.support.waiting import PATIENCE_S
 
 MASK = "*" * 10
 BODIES: list[tuple[object, str]] = [
@@ -44,7 +45,7 @@ def test_the_command_repeats_the_request_byte_for_byte(tmp_path: Path, body: obj
         command = curl_command(output)
         environment = {"PATH": "/usr/local/bin:/usr/bin:/bin", "OPENAI_API_KEY": "sk-mine"}
         done = subprocess.run(
-            ["bash"], input=command.encode(), env=environment, capture_output=True, check=False, timeout=30
+            ["bash"], input=command.encode(), env=environment, capture_output=True, check=False, timeout=PATIENCE_S
         )
         assert (done.returncode, done.stderr) == (0, b"")
         came = upstream.only
@@ -73,7 +74,7 @@ def test_paths_and_queries_are_repeated_as_they_are(tmp_path: Path, method: str)
             request=request(None, format=None, size=0, headers=host),
         )
         done = subprocess.run(
-            ["bash"], input=curl_command(output).encode(), capture_output=True, check=False, timeout=30
+            ["bash"], input=curl_command(output).encode(), capture_output=True, check=False, timeout=PATIENCE_S
         )
         assert (done.returncode, done.stderr) == (0, b"")
         came = upstream.only
@@ -121,7 +122,7 @@ def test_a_signed_request_is_signed_anew(tmp_path: Path) -> None:
         keys = {"AWS_ACCESS_KEY_ID": KEY_ID, "AWS_SECRET_ACCESS_KEY": SECRET, "AWS_REGION": REGION}
         environment = {"PATH": "/usr/local/bin:/usr/bin:/bin", "AWS_SESSION_TOKEN": "session", **keys}
         done = subprocess.run(
-            ["bash"], input=command.encode(), env=environment, capture_output=True, check=False, timeout=30
+            ["bash"], input=command.encode(), env=environment, capture_output=True, check=False, timeout=PATIENCE_S
         )
         assert (done.returncode, done.stderr) == (0, b"")
         came = upstream.only

@@ -15,7 +15,7 @@ from llmproxy.records.trace_reader import TraceReader
 from tests.support.program import clean_environment, run
 from tests.support.records import write
 from tests.support.terminal import Terminal
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_S, until
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="pseudo-terminals")
 
@@ -74,7 +74,7 @@ def test_interrupted_in_a_pipe_it_reports_what_it_could_not_read(tmp_path: Path)
         process.stdout.readline()
         process.send_signal(signal.SIGINT)
         output = process.stderr.read()
-        assert process.wait(15) == 0
+        assert process.wait(PATIENCE_S) == 0
     assert "cannot read 1 record" in output and "Traceback" not in output
 
 

@@ -298,7 +298,7 @@ class Connection(AiohttpHandler):
 
     def close_if_idle(self) -> None:
         """Close the connection when no exchange runs here; otherwise it closes after the exchange."""
-        if self._waiter is not None:
+        if self._waiter is not None and not self._messages:
             self.force_close()
         elif self.serving is not None and self.serving.splice is not None:
             self.serving.splice.drain()

@@ -211,6 +211,24 @@ def test_a_connection_that_is_accepted_after_the_stop_began_gets_a_503(server: L
     server.wait_ended(2)
 
 
+def test_a_request_that_arrives_in_the_moment_of_the_stop_is_answered(server: Listening) -> None:
+    async def arrive_and_stop() -> None:
+        [connection] = server.edge.connections
+        assert isinstance(connection, edge.Connection)
+        connection.data_received(b"GET /health HTTP/1.1\r\nHost: %s\r\n\r\n" % host)
+        await server.edge.stop(60)
+
+    with server.client() as client:
+        host = b"127.0.0.1:%d" % server.port
+        client.request("GET", "/health")
+        assert client.read_answer("GET").status == 200
+        until(lambda: all(not each.running for each in server.edge._all()), "the connection to be idle")
+        stopping = server.begin(arrive_and_stop())
+        answer = client.read_answer("GET")
+        assert (answer.status, answer.value("connection")) == (503, "close") and client.ended()
+        stopping.result(PATIENCE_S)
+
+
 def test_a_page_of_ours_says_that_it_stops(server: Listening) -> None:
     with server.client() as client:
         until(lambda: server.edge.connections, "the connection to be there")

@@ -19,6 +19,7 @@ from llmproxy.server.request_body import RequestStream, read_body
 from llmproxy.wire import compression
 from llmproxy.wire.compression import compress
 from tests.support.exchanges import new_exchange
+from tests.support.loop_clock import LoopClock
 from tests.support.proxy import limited
 from tests.support.waiting import until_async
 
@@ -279,28 +280,29 @@ async def test_a_length_that_could_never_be_held_is_a_413_at_once() -> None:
 
 @pytest.mark.parametrize("path", [CHAT, FILES])
 async def test_a_body_that_trickles_is_given_up_after_its_total_time(path: str) -> None:
-    arriving = Arriving(path, chunked=True)
+    arriving, clock = Arriving(path, chunked=True), LoopClock()
 
     async def trickle() -> None:
         while True:
             arriving.send(b"x", end=False)
-            await asyncio.sleep(0.005)
+            await clock.move(5.0)
 
     async with asyncio.TaskGroup() as group:
         trickling = group.create_task(trickle())
         with pytest.raises(BadRequest) as caught:
-            await passed(await arriving.read(total_s=0.05))
+            await passed(await arriving.read(total_s=60.0))
         trickling.cancel()
 
     assert caught.value.status == 408 and "server.body_total_timeout" in caught.value.message
 
 
 async def test_time_in_which_nobody_asks_for_the_body_is_not_the_clients() -> None:
-    exchange = await Arriving(FILES, chunked=True).read(total_s=0.05)
+    clock = LoopClock()
+    exchange = await Arriving(FILES, chunked=True).read(total_s=60.0)
     assert isinstance(exchange.body, StreamedBody)
     stream = exchange.body.stream
     assert isinstance(stream, RequestStream)
-    await asyncio.sleep(0.1)
+    await clock.move(3600.0)
     stream._payload.feed_data(b"x")
     stream._payload.feed_eof()
 
@@ -323,11 +325,11 @@ async def test_an_upload_that_stands_still_is_a_408_for_who_reads_it() -> None:
 
 
 async def test_a_slow_body_that_keeps_moving_is_read() -> None:
-    arriving = Arriving(chunked=True)
+    arriving, clock = Arriving(chunked=True), LoopClock()
     async with asyncio.TaskGroup() as group:
-        reading = group.create_task(arriving.read(timeout_s=0.2))
+        reading = group.create_task(arriving.read(timeout_s=100.0))
         for start in range(0, len(RAW), 10):
-            await asyncio.wait((reading,), timeout=0.05)
+            await clock.move(70.0)
             arriving.send(RAW[start : start + 10], end=False)
         arriving.send()
 

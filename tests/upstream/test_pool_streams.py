@@ -13,9 +13,10 @@ from llmproxy.errors import BrokenStream, UpstreamError
 from llmproxy.target import Origin, Timeouts
 from llmproxy.upstream.pool import ResponseStream
 from llmproxy.upstream.pool import Upstream as Pool
+from tests.support.loop_clock import LoopClock
 from tests.support.pooling import HEAD, ask, begun, fetch, left, ok, origin_of, pool, rest, take
 from tests.support.provider import Call, Gate, Reply, Upstream, silence
-from tests.support.waiting import until_async
+from tests.support.waiting import PATIENCE_S, until_async
 
 LIMIT_S = 0.1
 
@@ -152,12 +153,14 @@ async def test_the_whole_call_has_a_limit_within_a_body_that_never_pauses(upstre
             await asyncio.sleep(0)
 
     upstream.next(endless)
-    answer = await made.open(ask(origin_of(upstream, total_s=LIMIT_S)))
+    clock = LoopClock()
+    answer = await made.open(ask(origin_of(upstream, total_s=2 * PATIENCE_S)))
     assert answer.stream is not None
 
     with pytest.raises(BrokenStream) as caught:
         while True:
             await answer.stream.read()
+            await clock.move(PATIENCE_S)
 
     assert (caught.value.status, caught.value.code) == (504, "timeout")
     answer.close()

@@ -10,7 +10,8 @@ from typing import Any
 
 import msgspec
 
-from llmproxy.dialects.model import Block, Close, Delta, Event, Open, Request, Tool, ToolCall, client_tools
+from llmproxy.dialects.model import Block, Request, Tool, ToolCall, client_tools
+from llmproxy.dialects.stream_events import Close, Delta, Event, Open
 from llmproxy.wire.json import read_value, write_value
 
 INPUT = "input"

@@ -18,29 +18,22 @@ from llmproxy.dialects.history import ASSISTANT, NO_HISTORY, TOOL, USER, History
 from llmproxy.dialects.members import parse
 from llmproxy.dialects.model import (
     Block,
-    Delta,
-    Done,
-    Event,
-    Fail,
     Media,
     Message,
     Opaque,
-    Open,
     Refusal,
     Reply,
     Request,
-    Start,
-    Stop,
     Text,
     Thinking,
     ToolCall,
     ToolResult,
-    UsageUpdate,
     has_content,
 )
 from llmproxy.dialects.provider_errors import BadReply
 from llmproxy.dialects.reply_events import collect, events_of
 from llmproxy.dialects.reshape import Reshape
+from llmproxy.dialects.stream_events import Delta, Done, Event, Fail, Open, Start, Stop, UsageUpdate
 from llmproxy.dialects.stream_watch import MAX_TEXT
 from llmproxy.dialects.summary import Summary, Watch
 from llmproxy.errors import ProxyError

@@ -1,9 +1,10 @@
-"""The neutral vocabulary in which dialects meet: requests, replies and streams that belong to no vendor.
+"""The neutral vocabulary in which dialects meet: requests and replies that belong to no vendor. Those of streams are in
+`stream_events.py`.
 
 Each dialect decodes its wire form into these values and encodes them again (`codec.py`); `translation/` joins two of
 them, `reply_events.py` turns streams into replies and back. A value keeps `path`, its JSON path in the client's body,
 so that a refusal can name it, and `extra`, the members that only its own dialect understands (`extra.py`). Values are
-msgspec structs, which are made in a fifth of a dataclass's time. Begin reading at `Request`, `Reply`, `Event`.
+msgspec structs, which are made in a fifth of a dataclass's time. Begin reading at `Request` and `Reply`.
 """
 
 from __future__ import annotations
@@ -350,82 +351,3 @@ def client_tools(request: Request) -> Iterator[Tool]:
 def has_content(block: Block) -> bool:
     """Return whether a block has content when it opens: texts may begin empty, everything else is content itself."""
     return bool(block.text) if isinstance(block, Text | Refusal | Thinking) else True
-
-
-class Start(msgspec.Struct, kw_only=True):
-    """The first event of every stream."""
-
-    id: str
-    model: str
-    created_s: int | None = None
-    usage: Usage | None = None
-
-
-class Open(msgspec.Struct, kw_only=True):
-    """A block begins, without the text that follows as deltas. Indices count up from 0 and are never used twice.
-
-    Several blocks may be open at once, as parallel tool calls may come interleaved.
-    """
-
-    index: int
-    block: Block
-
-
-class Delta(msgspec.Struct, kw_only=True):
-    """More of a text, of thinking, of a refusal, or of a call's arguments."""
-
-    index: int
-    text: str
-    logprobs: list[Any] | None = None
-
-
-class Cite(msgspec.Struct, kw_only=True):
-    """A citation of an open text."""
-
-    index: int
-    citation: Citation
-
-
-class Close(msgspec.Struct, kw_only=True):
-    """A block is whole. The rest belongs to Thinking: its signature or encrypted form, and more `extra`."""
-
-    index: int
-    signature: str | None = None
-    encrypted: str | None = None
-    extra: dict[str, Any] = {}
-
-
-class UsageUpdate(msgspec.Struct, kw_only=True):
-    """Tokens so far; the last update counts."""
-
-    usage: Usage
-
-
-class Stop(msgspec.Struct, kw_only=True):
-    """The model stopped; all blocks are closed by then. `UsageUpdate` may still follow. `word` is the
-    provider's own word for the reason."""
-
-    reason: StopReason
-    sequence: str | None = None
-    word: str | None = None
-
-
-class Done(msgspec.Struct, kw_only=True):
-    """The stream ended in the way of its dialect. Nothing follows."""
-
-
-class Fail(msgspec.Struct, kw_only=True):
-    """The provider's error, or a stream that ended too early or cannot be read. Nothing follows."""
-
-    message: str
-    code: str = "upstream_stream_error"
-    status: int = 502
-
-
-class Lost(msgspec.Struct, kw_only=True):
-    """Something of the stream does not exist in the neutral vocabulary; `what` goes to the list of losses."""
-
-    what: str
-
-
-Event: TypeAlias = Start | Open | Delta | Cite | Close | UsageUpdate | Stop | Done | Fail | Lost

@@ -13,18 +13,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from llmproxy.dialects.model import (
-    Block,
-    Event,
-    Message,
-    Opaque,
-    Open,
-    Request,
-    Tool,
-    ToolCall,
-    ToolChoice,
-    client_tools,
-)
+from llmproxy.dialects.model import Block, Message, Opaque, Request, Tool, ToolCall, ToolChoice, client_tools
+from llmproxy.dialects.stream_events import Event, Open
 
 MAX_USER = 64
 """The longest `user` that OpenAI accepts; coding agents send twice that to others."""

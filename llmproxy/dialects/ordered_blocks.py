@@ -9,23 +9,9 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import assert_never
 
-from llmproxy.dialects.model import (
-    Block,
-    Cite,
-    Close,
-    Delta,
-    Media,
-    Opaque,
-    Open,
-    Refusal,
-    Request,
-    Stop,
-    Text,
-    Thinking,
-    ToolCall,
-    ToolResult,
-)
+from llmproxy.dialects.model import Block, Media, Opaque, Refusal, Request, Text, Thinking, ToolCall, ToolResult
 from llmproxy.dialects.stream_encode import StreamEncoder
+from llmproxy.dialects.stream_events import Cite, Close, Delta, Open, Stop
 
 
 class OrderedBlock:

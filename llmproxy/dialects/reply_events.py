@@ -6,28 +6,8 @@ from collections.abc import Sequence
 
 import msgspec
 
-from llmproxy.dialects.model import (
-    Block,
-    Cite,
-    Close,
-    Delta,
-    Done,
-    Event,
-    Fail,
-    Lost,
-    Media,
-    Opaque,
-    Open,
-    Refusal,
-    Reply,
-    Start,
-    Stop,
-    Text,
-    Thinking,
-    ToolCall,
-    ToolResult,
-    UsageUpdate,
-)
+from llmproxy.dialects.model import Block, Media, Opaque, Refusal, Reply, Text, Thinking, ToolCall, ToolResult
+from llmproxy.dialects.stream_events import Cite, Close, Delta, Done, Event, Fail, Lost, Open, Start, Stop, UsageUpdate
 
 
 def collect(events: Sequence[Event]) -> Reply | Fail:

@@ -9,9 +9,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
-from llmproxy.dialects.model import Block, Event, Fail, Lost, Open
+from llmproxy.dialects.model import Block
 from llmproxy.dialects.provider_errors import code_of, error_text, read_error, reports_error, status_of
 from llmproxy.dialects.stream_deltas import DeltaRepair
+from llmproxy.dialects.stream_events import Event, Fail, Lost, Open
 from llmproxy.errors import BrokenStream
 from llmproxy.wire.framing import Frame, Framing
 from llmproxy.wire.json import read_value

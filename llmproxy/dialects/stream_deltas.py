@@ -9,7 +9,8 @@ from __future__ import annotations
 import msgspec
 
 from llmproxy.dialects.call_arguments import NO_ARGUMENTS, has_arguments, may_be_none
-from llmproxy.dialects.model import Block, Close, Delta, Event, Open, ToolCall
+from llmproxy.dialects.model import Block, ToolCall
+from llmproxy.dialects.stream_events import Close, Delta, Event, Open
 
 _FIRST_HALF, _LAST_FIRST_HALF = "\ud800", "\udbff"
 

@@ -14,7 +14,7 @@ from llmproxy.body import Body, StreamedBody
 from llmproxy.call import Call
 from llmproxy.decision_log import DecisionLog
 from llmproxy.dialects import catalog
-from llmproxy.dialects.model import Fail
+from llmproxy.dialects.stream_events import Fail
 from llmproxy.errors import ProxyError, UpstreamError, http_only
 from llmproxy.exchange import Exchange, MemoryBudget
 from llmproxy.failover.commit_point import CommitPoint

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from llmproxy.answer import Answer
 from llmproxy.body import ByteStream
 from llmproxy.dialects.dialect import Dialect
-from llmproxy.dialects.model import Fail
+from llmproxy.dialects.stream_events import Fail
 from llmproxy.errors import BadRequest, BrokenStream, Overloaded, ProxyError, UpstreamError
 from llmproxy.exchange import Exchange
 from llmproxy.translation.translation import StreamTranslation

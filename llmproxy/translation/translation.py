@@ -18,31 +18,22 @@ from llmproxy.dialects.encode_context import Losses, Options
 from llmproxy.dialects.members import parse
 from llmproxy.dialects.model import (
     Block,
-    Close,
-    Delta,
-    Done,
-    Event,
-    Fail,
     Format,
-    Lost,
     Media,
-    Open,
     Reasoning,
     Reply,
     Request,
-    Start,
-    Stop,
     Text,
     Thinking,
     Tool,
     ToolCall,
     ToolChoice,
     ToolResult,
-    UsageUpdate,
     has_content,
 )
 from llmproxy.dialects.name_limits import ToolNames
 from llmproxy.dialects.reply_events import collect, events_of
+from llmproxy.dialects.stream_events import Close, Delta, Done, Event, Fail, Lost, Open, Start, Stop, UsageUpdate
 from llmproxy.dialects.summary import Summary
 from llmproxy.dialects.tool_results import move_results
 from llmproxy.errors import BadRequest, ProxyError, UpstreamError

@@ -17,9 +17,10 @@ from hypothesis import strategies as st
 
 from llmproxy.dialects.catalog import codecs
 from llmproxy.dialects.encode_context import Losses, Options
-from llmproxy.dialects.model import Delta, Done, Event, Fail, Open, Reply, Request, Start, Stop, ToolCall
+from llmproxy.dialects.model import Reply, Request, ToolCall
 from llmproxy.dialects.provider_errors import BadReply
 from llmproxy.dialects.reply_events import collect
+from llmproxy.dialects.stream_events import Delta, Done, Event, Fail, Open, Start, Stop
 from llmproxy.errors import BadRequest
 from llmproxy.translation.translation import Translation, read_request
 from llmproxy.wire.eventstream import MessageSplitter, read_lengths, write_message

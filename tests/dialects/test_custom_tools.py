@@ -10,7 +10,8 @@ import pytest
 from llmproxy.dialects.catalog import codecs
 from llmproxy.dialects.custom_tools import CustomCalls
 from llmproxy.dialects.encode_context import Options
-from llmproxy.dialects.model import Close, Delta, Event, Open, Request, Text, Tool, ToolCall
+from llmproxy.dialects.model import Request, Text, Tool, ToolCall
+from llmproxy.dialects.stream_events import Close, Delta, Event, Open
 from llmproxy.translation.translation import Translation, read_request
 from llmproxy.wire.sse import Splitter
 from tests.support import vendors

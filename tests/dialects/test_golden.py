@@ -18,8 +18,9 @@ import pytest
 
 from llmproxy.dialects.catalog import codecs
 from llmproxy.dialects.encode_context import Options
-from llmproxy.dialects.model import Fail, Reply, Request, Thinking
+from llmproxy.dialects.model import Reply, Request, Thinking
 from llmproxy.dialects.reply_events import collect
+from llmproxy.dialects.stream_events import Fail
 from llmproxy.errors import Untranslatable
 from llmproxy.stores.memory import MemoryResponses
 from llmproxy.translation.reasoning_store import KeptReasoning, ReasoningStore

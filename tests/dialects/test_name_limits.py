@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from llmproxy.dialects.model import Message, Opaque, Open, Request, Text, Tool, ToolCall, ToolChoice
+from llmproxy.dialects.model import Message, Opaque, Request, Text, Tool, ToolCall, ToolChoice
 from llmproxy.dialects.name_limits import ToolNames, nine_letters, shortened
+from llmproxy.dialects.stream_events import Open
 
 
 def test_what_fits_stays() -> None:

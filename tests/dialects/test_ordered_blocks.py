@@ -3,21 +3,9 @@
 from __future__ import annotations
 
 from llmproxy.dialects.encode_context import Losses
-from llmproxy.dialects.model import (
-    Cite,
-    Close,
-    Delta,
-    Event,
-    Fail,
-    Open,
-    Request,
-    Start,
-    Stop,
-    Text,
-    Thinking,
-    ToolCall,
-)
+from llmproxy.dialects.model import Request, Text, Thinking, ToolCall
 from llmproxy.dialects.ordered_blocks import OrderedBlock, OrderedStreamEncoder
+from llmproxy.dialects.stream_events import Cite, Close, Delta, Event, Fail, Open, Start, Stop
 
 
 class Words(OrderedStreamEncoder):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from llmproxy.dialects.model import Done, Fail, Lost, Text
+from llmproxy.dialects.model import Text
 from llmproxy.dialects.stream_decode import StreamDecoder
+from llmproxy.dialects.stream_events import Done, Fail, Lost
 from llmproxy.wire.framing import Frame
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from llmproxy.dialects.model import Block, Close, Delta, Event, Open, Text, Thinking, ToolCall
+from llmproxy.dialects.model import Block, Text, Thinking, ToolCall
 from llmproxy.dialects.stream_deltas import DeltaRepair
+from llmproxy.dialects.stream_events import Close, Delta, Event, Open
 
 BLOCKS: list[Block] = [Text(text=""), Thinking(text="", dialect="chat"), ToolCall(id="c", name="f", arguments="")]
 

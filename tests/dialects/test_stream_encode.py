@@ -3,24 +3,9 @@
 from __future__ import annotations
 
 from llmproxy.dialects.encode_context import Losses
-from llmproxy.dialects.model import (
-    Citation,
-    Cite,
-    Close,
-    Delta,
-    Done,
-    Event,
-    Fail,
-    Lost,
-    Open,
-    Request,
-    Start,
-    Stop,
-    Text,
-    Usage,
-    UsageUpdate,
-)
+from llmproxy.dialects.model import Citation, Request, Text, Usage
 from llmproxy.dialects.stream_encode import StreamEncoder, encode_string
+from llmproxy.dialects.stream_events import Cite, Close, Delta, Done, Event, Fail, Lost, Open, Start, Stop, UsageUpdate
 
 
 class Names(StreamEncoder):

@@ -10,20 +10,8 @@ import openai
 
 from llmproxy.dialects.codec import Codec
 from llmproxy.dialects.encode_context import Losses
-from llmproxy.dialects.model import (
-    Close,
-    Delta,
-    Done,
-    Event,
-    Open,
-    Reply,
-    Request,
-    Start,
-    Stop,
-    Text,
-    Usage,
-    UsageUpdate,
-)
+from llmproxy.dialects.model import Reply, Request, Text, Usage
+from llmproxy.dialects.stream_events import Close, Delta, Done, Event, Open, Start, Stop, UsageUpdate
 from llmproxy.wire.json import write_value
 
 USAGE = Usage(input=11, output=2, cache_read=4, cache_write=1, reasoning=0)

@@ -19,19 +19,11 @@ from llmproxy.dialects.lenient_json import count
 from llmproxy.dialects.members import Members, wrong
 from llmproxy.dialects.model import (
     Block,
-    Cite,
-    Close,
-    Delta,
-    Done,
-    Fail,
     Instruction,
     Message,
-    Open,
     Reply,
     Request,
     Sampling,
-    Start,
-    Stop,
     StopReason,
     Text,
     Thinking,
@@ -40,11 +32,11 @@ from llmproxy.dialects.model import (
     ToolChoice,
     ToolResult,
     Usage,
-    UsageUpdate,
 )
 from llmproxy.dialects.provider_errors import BadReply
 from llmproxy.dialects.stream_decode import StreamDecoder
 from llmproxy.dialects.stream_encode import StreamEncoder
+from llmproxy.dialects.stream_events import Cite, Close, Delta, Done, Fail, Open, Start, Stop, UsageUpdate
 from llmproxy.errors import ProxyError
 from llmproxy.wire.framing import Frame
 from llmproxy.wire.json import read_value, write_value

@@ -9,7 +9,8 @@ import pytest
 
 from llmproxy.dialects import catalog
 from llmproxy.dialects.encode_context import Options
-from llmproxy.dialects.model import Fail, Request
+from llmproxy.dialects.model import Request
+from llmproxy.dialects.stream_events import Fail
 from llmproxy.translation.translation import StreamTranslation, Translation
 from tests.support import scripted_turns, strict_gemini
 from tests.support.gemini_turns import gemini_chunks

@@ -11,23 +11,8 @@ from dataclasses import dataclass
 
 from llmproxy.console.formatting import format_duration, format_usage
 from llmproxy.dialects import catalog
-from llmproxy.dialects.model import (
-    Block,
-    Delta,
-    Event,
-    Fail,
-    Media,
-    Opaque,
-    Open,
-    Refusal,
-    Start,
-    Stop,
-    Text,
-    Thinking,
-    ToolCall,
-    ToolResult,
-    UsageUpdate,
-)
+from llmproxy.dialects.model import Block, Media, Opaque, Refusal, Text, Thinking, ToolCall, ToolResult
+from llmproxy.dialects.stream_events import Delta, Event, Fail, Open, Start, Stop, UsageUpdate
 from llmproxy.records.record import Chunk, Record
 
 # The number of first and last chunks of a stream in an unknown form.

@@ -22,22 +22,10 @@ from llmproxy.dialects.chat.stream_watch import DONE
 from llmproxy.dialects.chat.tables import FAILED
 from llmproxy.dialects.chat.usage import UsageFields, decode_usage
 from llmproxy.dialects.lenient_json import Fields, NoList, Other, count, objects, string
-from llmproxy.dialects.model import (
-    Block,
-    Cite,
-    Close,
-    Delta,
-    Done,
-    Refusal,
-    Start,
-    Stop,
-    Text,
-    Thinking,
-    ToolCall,
-    UsageUpdate,
-)
+from llmproxy.dialects.model import Block, Refusal, Text, Thinking, ToolCall
 from llmproxy.dialects.provider_errors import read_error
 from llmproxy.dialects.stream_decode import StreamDecoder
+from llmproxy.dialects.stream_events import Cite, Close, Delta, Done, Start, Stop, UsageUpdate
 from llmproxy.wire.framing import Frame
 from llmproxy.wire.json import read_as
 

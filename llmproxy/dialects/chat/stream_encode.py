@@ -15,24 +15,10 @@ from llmproxy.dialects.chat.stream_watch import DONE
 from llmproxy.dialects.chat.tables import LEGACY
 from llmproxy.dialects.chat.usage import encode_usage
 from llmproxy.dialects.error_body import write_error_event
-from llmproxy.dialects.model import (
-    Block,
-    Citation,
-    Cite,
-    Close,
-    Delta,
-    Fail,
-    Open,
-    Refusal,
-    Request,
-    Start,
-    Stop,
-    Text,
-    Thinking,
-    ToolCall,
-)
+from llmproxy.dialects.model import Block, Citation, Refusal, Request, Text, Thinking, ToolCall
 from llmproxy.dialects.response_fields import drop_stop_details, kind_of
 from llmproxy.dialects.stream_encode import StreamEncoder, encode_string
+from llmproxy.dialects.stream_events import Cite, Close, Delta, Fail, Open, Start, Stop
 from llmproxy.errors import ProxyError
 from llmproxy.wire.json import write_unicode
 from llmproxy.wire.sse import write_frame

@@ -11,10 +11,11 @@ import re
 from llmproxy.dialects.chat.proxy_error import write_proxy_error_event
 from llmproxy.dialects.chat.response_encode import encode_stop
 from llmproxy.dialects.chat.stream_watch import DONE
-from llmproxy.dialects.model import Cite, Close, Delta, Done, Fail, Open, Refusal, Request, Start, Stop, Text
+from llmproxy.dialects.model import Refusal, Request, Text
 from llmproxy.dialects.response_fields import drop_stop_details, kind_of
 from llmproxy.dialects.stream_decode import StreamDecoder
 from llmproxy.dialects.stream_encode import StreamEncoder
+from llmproxy.dialects.stream_events import Cite, Close, Delta, Done, Fail, Open, Start, Stop
 from llmproxy.errors import ProxyError
 from llmproxy.wire.framing import Frame
 from llmproxy.wire.sse import write_frame

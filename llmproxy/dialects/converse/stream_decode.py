@@ -22,23 +22,11 @@ from llmproxy.dialects.converse.tables import SEAL
 from llmproxy.dialects.converse.usage import decode_usage
 from llmproxy.dialects.lenient_json import Fields, Other, object_of, objects, string
 from llmproxy.dialects.members import Members
-from llmproxy.dialects.model import (
-    Block,
-    Cite,
-    Close,
-    Delta,
-    Done,
-    Fail,
-    Start,
-    Stop,
-    Text,
-    Thinking,
-    ToolCall,
-    UsageUpdate,
-)
+from llmproxy.dialects.model import Block, Text, Thinking, ToolCall
 from llmproxy.dialects.provider_errors import BadReply
 from llmproxy.dialects.reply_events import block_events
 from llmproxy.dialects.stream_decode import StreamDecoder
+from llmproxy.dialects.stream_events import Cite, Close, Delta, Done, Fail, Start, Stop, UsageUpdate
 from llmproxy.errors import BadRequest
 from llmproxy.wire.eventstream import EVENT_STREAM
 from llmproxy.wire.framing import ErrorFrame, Frame

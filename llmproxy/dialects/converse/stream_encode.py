@@ -22,9 +22,10 @@ from llmproxy.dialects.converse.response_encode import (
 )
 from llmproxy.dialects.converse.tables import SEAL
 from llmproxy.dialects.converse.usage import encode_usage
-from llmproxy.dialects.model import Cite, Close, Fail, Start, Text, Thinking, ToolCall
+from llmproxy.dialects.model import Text, Thinking, ToolCall
 from llmproxy.dialects.ordered_blocks import OrderedBlock, OrderedStreamEncoder
 from llmproxy.dialects.stream_encode import encode_string
+from llmproxy.dialects.stream_events import Cite, Close, Fail, Start
 from llmproxy.wire.eventstream import write_message
 from llmproxy.wire.json import write_value
 

@@ -21,23 +21,11 @@ from llmproxy.dialects.gemini.response_decode import (
 from llmproxy.dialects.gemini.tables import NAME
 from llmproxy.dialects.gemini.usage import decode_usage
 from llmproxy.dialects.lenient_json import objects, string
-from llmproxy.dialects.model import (
-    Block,
-    Cite,
-    Close,
-    Delta,
-    Done,
-    Refusal,
-    Start,
-    Stop,
-    Text,
-    Thinking,
-    ToolCall,
-    UsageUpdate,
-)
+from llmproxy.dialects.model import Block, Refusal, Text, Thinking, ToolCall
 from llmproxy.dialects.provider_errors import BadReply
 from llmproxy.dialects.reply_events import block_events
 from llmproxy.dialects.stream_decode import StreamDecoder
+from llmproxy.dialects.stream_events import Cite, Close, Delta, Done, Start, Stop, UsageUpdate
 from llmproxy.wire.framing import Frame, FrameSplitter
 from llmproxy.wire.json import read_value
 from llmproxy.wire.json_array import JSON_ARRAY

@@ -21,10 +21,11 @@ from llmproxy.dialects.gemini.response_encode import (
 )
 from llmproxy.dialects.gemini.tables import FINISH_WORDS
 from llmproxy.dialects.gemini.usage import encode_usage
-from llmproxy.dialects.model import Citation, Cite, Close, Fail, Request, Start, Text, Thinking, ToolCall
+from llmproxy.dialects.model import Citation, Request, Text, Thinking, ToolCall
 from llmproxy.dialects.ordered_blocks import OrderedBlock, OrderedStreamEncoder
 from llmproxy.dialects.response_fields import drop_stop_details
 from llmproxy.dialects.stream_encode import encode_string
+from llmproxy.dialects.stream_events import Cite, Close, Fail, Start
 from llmproxy.wire.json import write_unicode
 from llmproxy.wire.sse import write_frame
 

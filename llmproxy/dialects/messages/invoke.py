@@ -23,9 +23,10 @@ from llmproxy.dialects.messages.reshape import RESHAPE
 from llmproxy.dialects.messages.stream_decode import MessagesStreamDecoder
 from llmproxy.dialects.messages.stream_encode import MessagesStreamEncoder
 from llmproxy.dialects.messages.stream_watch import MessagesWatch
-from llmproxy.dialects.model import Event, Fail, Request
+from llmproxy.dialects.model import Request
 from llmproxy.dialects.provider_errors import code_of, read_error, status_of
 from llmproxy.dialects.reshape import Reshape
+from llmproxy.dialects.stream_events import Event, Fail
 from llmproxy.dialects.summary import Summary, Watch
 from llmproxy.errors import BrokenStream
 from llmproxy.wire.eventstream import MessageSplitter, write_message

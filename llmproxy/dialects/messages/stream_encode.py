@@ -20,9 +20,10 @@ from llmproxy.dialects.messages.response_encode import (
     encode_stop,
 )
 from llmproxy.dialects.messages.usage import encode_usage
-from llmproxy.dialects.model import Cite, Close, Fail, Start, Text, Thinking, ToolCall
+from llmproxy.dialects.model import Text, Thinking, ToolCall
 from llmproxy.dialects.ordered_blocks import OrderedBlock, OrderedStreamEncoder
 from llmproxy.dialects.stream_encode import encode_string
+from llmproxy.dialects.stream_events import Cite, Close, Fail, Start
 from llmproxy.wire.json import write_unicode
 from llmproxy.wire.sse import write_frame
 

@@ -14,20 +14,7 @@ import msgspec
 from llmproxy.dialects.call_arguments import arguments_text
 from llmproxy.dialects.lenient_json import Fields, object_of, objects, string
 from llmproxy.dialects.members import Members
-from llmproxy.dialects.model import (
-    Block,
-    Cite,
-    Close,
-    Delta,
-    Done,
-    Refusal,
-    Start,
-    Stop,
-    Text,
-    Thinking,
-    ToolCall,
-    UsageUpdate,
-)
+from llmproxy.dialects.model import Block, Refusal, Text, Thinking, ToolCall
 from llmproxy.dialects.provider_errors import read_error
 from llmproxy.dialects.reply_events import block_events
 from llmproxy.dialects.responses.content import decode_citation
@@ -36,6 +23,7 @@ from llmproxy.dialects.responses.response_decode import decode_item, decode_stop
 from llmproxy.dialects.responses.tables import CALL_TYPES
 from llmproxy.dialects.responses.usage import count_searches, decode_usage
 from llmproxy.dialects.stream_decode import StreamDecoder
+from llmproxy.dialects.stream_events import Cite, Close, Delta, Done, Start, Stop, UsageUpdate
 from llmproxy.errors import BadRequest
 from llmproxy.wire.framing import Frame
 from llmproxy.wire.json import read_as

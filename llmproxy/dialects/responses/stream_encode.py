@@ -11,23 +11,7 @@ from typing import Any, assert_never
 
 import msgspec
 
-from llmproxy.dialects.model import (
-    Block,
-    Cite,
-    Close,
-    Delta,
-    Fail,
-    Opaque,
-    Open,
-    Refusal,
-    Request,
-    Start,
-    Stop,
-    StopReason,
-    Text,
-    Thinking,
-    ToolCall,
-)
+from llmproxy.dialects.model import Block, Opaque, Refusal, Request, StopReason, Text, Thinking, ToolCall
 from llmproxy.dialects.response_fields import bare_id, drop_stop_details, kind_of
 from llmproxy.dialects.responses.compaction import compaction_item, compacts
 from llmproxy.dialects.responses.content import encode_citation
@@ -47,6 +31,7 @@ from llmproxy.dialects.responses.response_encode import (
     response_object,
 )
 from llmproxy.dialects.stream_encode import StreamEncoder, encode_string
+from llmproxy.dialects.stream_events import Cite, Close, Delta, Fail, Open, Start, Stop
 from llmproxy.errors import ProxyError
 from llmproxy.wire.json import write_unicode
 

@@ -10,27 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmproxy.dialects.chat.stream_decode import ChatStreamDecoder
-from llmproxy.dialects.model import (
-    Citation,
-    Close,
-    Delta,
-    Done,
-    Event,
-    Fail,
-    Lost,
-    Opaque,
-    Open,
-    Refusal,
-    Reply,
-    Start,
-    Stop,
-    Text,
-    Thinking,
-    ToolCall,
-    Usage,
-    UsageUpdate,
-)
+from llmproxy.dialects.model import Citation, Opaque, Refusal, Reply, Text, Thinking, ToolCall, Usage
 from llmproxy.dialects.reply_events import collect
+from llmproxy.dialects.stream_events import Close, Delta, Done, Event, Fail, Lost, Open, Start, Stop, UsageUpdate
 
 DONE = b"data: [DONE]\n\n"
 HEAD = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 7, "model": "m"}

@@ -18,20 +18,10 @@ from llmproxy.dialects.encode_context import Losses
 from llmproxy.dialects.model import (
     Block,
     Citation,
-    Cite,
-    Close,
-    Delta,
-    Done,
-    Event,
-    Fail,
-    Lost,
     Media,
     Opaque,
-    Open,
     Refusal,
     Reply,
-    Start,
-    Stop,
     StopReason,
     Text,
     Thinking,
@@ -39,6 +29,7 @@ from llmproxy.dialects.model import (
     Usage,
 )
 from llmproxy.dialects.reply_events import collect, events_of
+from llmproxy.dialects.stream_events import Cite, Close, Delta, Done, Event, Fail, Lost, Open, Start, Stop
 from tests.support.sdk_clients import openai_client
 
 MESSAGES: Any = [{"role": "user", "content": "Hi"}]

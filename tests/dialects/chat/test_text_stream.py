@@ -10,24 +10,9 @@ from hypothesis import strategies as st
 
 from llmproxy.dialects.chat.text_stream import TextStreamDecoder, TextStreamEncoder
 from llmproxy.dialects.encode_context import Losses
-from llmproxy.dialects.model import (
-    Citation,
-    Cite,
-    Close,
-    Delta,
-    Done,
-    Event,
-    Fail,
-    Open,
-    Refusal,
-    Reply,
-    Request,
-    Start,
-    Stop,
-    Text,
-    Thinking,
-)
+from llmproxy.dialects.model import Citation, Refusal, Reply, Request, Text, Thinking
 from llmproxy.dialects.reply_events import collect
+from llmproxy.dialects.stream_events import Cite, Close, Delta, Done, Event, Fail, Open, Start, Stop
 from llmproxy.wire.sse import Splitter
 
 START = Start(id="a", model="m")

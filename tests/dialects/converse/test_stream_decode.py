@@ -7,25 +7,9 @@ from typing import Any
 import pytest
 
 from llmproxy.dialects.converse.stream_decode import ConverseStreamDecoder
-from llmproxy.dialects.model import (
-    Cite,
-    Delta,
-    Done,
-    Event,
-    Fail,
-    Lost,
-    Media,
-    Opaque,
-    Open,
-    Reply,
-    Stop,
-    Text,
-    Thinking,
-    ToolCall,
-    Usage,
-    UsageUpdate,
-)
+from llmproxy.dialects.model import Media, Opaque, Reply, Text, Thinking, ToolCall, Usage
 from llmproxy.dialects.reply_events import collect
+from llmproxy.dialects.stream_events import Cite, Delta, Done, Event, Fail, Lost, Open, Stop, UsageUpdate
 from llmproxy.wire.eventstream import write_message
 from tests.support.event_messages import messages_of
 

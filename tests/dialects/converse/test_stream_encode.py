@@ -10,26 +10,9 @@ from hypothesis import strategies as st
 
 from llmproxy.dialects.converse import CODEC
 from llmproxy.dialects.encode_context import Losses
-from llmproxy.dialects.model import (
-    Block,
-    Close,
-    Delta,
-    Done,
-    Event,
-    Fail,
-    Opaque,
-    Open,
-    Reply,
-    Request,
-    Start,
-    Stop,
-    Text,
-    Thinking,
-    ToolCall,
-    Usage,
-    UsageUpdate,
-)
+from llmproxy.dialects.model import Block, Opaque, Reply, Request, Text, Thinking, ToolCall, Usage
 from llmproxy.dialects.reply_events import collect, events_of
+from llmproxy.dialects.stream_events import Close, Delta, Done, Event, Fail, Open, Start, Stop, UsageUpdate
 from tests.support.converse_types import ConverseStreamError, accumulate_converse, converse_events
 
 ASKED = Request(

@@ -11,8 +11,9 @@ from google.genai import types
 from llmproxy.dialects.gemini.partial_calls import PartialCalls
 from llmproxy.dialects.gemini.reshape import RESHAPE
 from llmproxy.dialects.gemini.stream_decode import GeminiStreamDecoder
-from llmproxy.dialects.model import Fail, Reply, Text, ToolCall
+from llmproxy.dialects.model import Reply, Text, ToolCall
 from llmproxy.dialects.reply_events import collect
+from llmproxy.dialects.stream_events import Fail
 from tests.support.strict_gemini import SIGNATURE, chunk, frame
 
 

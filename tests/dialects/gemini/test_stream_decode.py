@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from llmproxy.dialects.gemini.stream_decode import GeminiStreamDecoder
-from llmproxy.dialects.model import Cite, Done, Event, Fail, Lost, Refusal, Reply, Stop, Text, Thinking, ToolCall
+from llmproxy.dialects.model import Refusal, Reply, Text, Thinking, ToolCall
 from llmproxy.dialects.reply_events import collect
+from llmproxy.dialects.stream_events import Cite, Done, Event, Fail, Lost, Stop
 from tests.support.strict_gemini import SIGNATURE, chunk, frame
 
 CALL = {"functionCall": {"name": "look", "args": {"a": [1]}}, "thoughtSignature": SIGNATURE}

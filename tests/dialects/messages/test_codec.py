@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from llmproxy.dialects.encode_context import Losses
 from llmproxy.dialects.messages import CODEC
-from llmproxy.dialects.model import Delta, Done, Open, Reply, Request, Start, Stop, Text
+from llmproxy.dialects.model import Reply, Request, Text
 from llmproxy.dialects.reply_events import events_of
+from llmproxy.dialects.stream_events import Delta, Done, Open, Start, Stop
 
 
 def test_it_says_what_its_providers_need() -> None:

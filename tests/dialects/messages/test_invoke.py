@@ -10,7 +10,7 @@ import pytest
 from llmproxy.dialects.codec import Codec
 from llmproxy.dialects.messages import DIALECT, INVOKE
 from llmproxy.dialects.messages.invoke import Unwrap, Wrap
-from llmproxy.dialects.model import Fail
+from llmproxy.dialects.stream_events import Fail
 from llmproxy.errors import BadRequest, BrokenStream
 from llmproxy.wire.eventstream import write_message
 from tests.support import vendors

@@ -10,26 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmproxy.dialects.messages.stream_decode import MessagesStreamDecoder
-from llmproxy.dialects.model import (
-    Citation,
-    Cite,
-    Close,
-    Delta,
-    Done,
-    Event,
-    Fail,
-    Lost,
-    Opaque,
-    Open,
-    Start,
-    Stop,
-    Text,
-    Thinking,
-    ToolCall,
-    Usage,
-    UsageUpdate,
-)
+from llmproxy.dialects.model import Citation, Opaque, Text, Thinking, ToolCall, Usage
 from llmproxy.dialects.reply_events import collect
+from llmproxy.dialects.stream_events import Cite, Close, Delta, Done, Event, Fail, Lost, Open, Start, Stop, UsageUpdate
 
 
 def event(kind: str, **members: Any) -> bytes:

@@ -9,8 +9,9 @@ import pytest
 
 from llmproxy.dialects import catalog
 from llmproxy.dialects.encode_context import Losses
-from llmproxy.dialects.model import Block, Close, Delta, Done, Open, Reply, Start, Stop, Text, Thinking, ToolCall
+from llmproxy.dialects.model import Block, Reply, Text, Thinking, ToolCall
 from llmproxy.dialects.responses.compaction import compaction_item, compacts
+from llmproxy.dialects.stream_events import Close, Delta, Done, Open, Start, Stop
 from llmproxy.errors import BadRequest
 
 RESPONSES = catalog.codecs()["responses"]

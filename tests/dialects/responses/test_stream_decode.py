@@ -9,23 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llmproxy.dialects.model import (
-    Close,
-    Done,
-    Event,
-    Fail,
-    Opaque,
-    Open,
-    Reply,
-    Start,
-    Text,
-    Thinking,
-    ToolCall,
-    UsageUpdate,
-)
+from llmproxy.dialects.model import Opaque, Reply, Text, Thinking, ToolCall
 from llmproxy.dialects.reply_events import collect
 from llmproxy.dialects.responses import CODEC
 from llmproxy.dialects.responses.request_messages import encode_reasoning
+from llmproxy.dialects.stream_events import Close, Done, Event, Fail, Open, Start, UsageUpdate
 from tests.support import vendors
 
 

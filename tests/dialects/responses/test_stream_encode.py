@@ -11,28 +11,9 @@ from openai.types.responses import ResponseStreamEvent
 from pydantic import TypeAdapter
 
 from llmproxy.dialects.encode_context import Losses
-from llmproxy.dialects.model import (
-    Block,
-    Citation,
-    Cite,
-    Close,
-    Delta,
-    Done,
-    Event,
-    Fail,
-    Lost,
-    Opaque,
-    Open,
-    Refusal,
-    Start,
-    Stop,
-    Text,
-    Thinking,
-    ToolCall,
-    Usage,
-    UsageUpdate,
-)
+from llmproxy.dialects.model import Block, Citation, Opaque, Refusal, Text, Thinking, ToolCall, Usage
 from llmproxy.dialects.responses import CODEC
+from llmproxy.dialects.stream_events import Cite, Close, Delta, Done, Event, Fail, Lost, Open, Start, Stop, UsageUpdate
 from tests.support.full_responses_request import read
 from tests.support.sdk_clients import openai_client
 

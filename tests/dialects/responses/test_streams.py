@@ -19,28 +19,19 @@ from llmproxy.dialects.encode_context import Losses
 from llmproxy.dialects.model import (
     Block,
     Citation,
-    Cite,
-    Close,
-    Delta,
-    Done,
-    Event,
-    Fail,
     Media,
     Opaque,
-    Open,
     Refusal,
     Reply,
-    Start,
-    Stop,
     StopReason,
     Text,
     Thinking,
     ToolCall,
     Usage,
-    UsageUpdate,
 )
 from llmproxy.dialects.reply_events import collect
 from llmproxy.dialects.responses import CODEC
+from llmproxy.dialects.stream_events import Cite, Close, Delta, Done, Event, Fail, Open, Start, Stop, UsageUpdate
 from tests.support.full_responses_request import FULL, read
 from tests.support.sdk_clients import openai_client
 

@@ -28,6 +28,8 @@ from llmproxy.route import Route
 from llmproxy.stores.responses import ResponseStore
 from llmproxy.target import Provider, Target
 from llmproxy.translation.answer_streams import REPLY_BYTES, DecodedStream, RecalledStream, TranslatedStream
+from llmproxy.translation.conversation_calls import ConversationCalls
+from llmproxy.translation.conversation_store import ConversationStore
 from llmproxy.translation.conversations import Conversations, Turn
 from llmproxy.translation.embedding_calls import EmbeddingCall, embedding_forms, plan_embeddings
 from llmproxy.translation.headers import answer_headers, request_headers
@@ -93,7 +95,9 @@ class Translator:
         estimates: bool = False,
         bind_calls: Callable[[Exchange, Sequence[str]], Awaitable[None]] | None = None,
     ) -> None:
-        self._conversations = Conversations(store)
+        conversations = ConversationStore(store)
+        self._conversations = Conversations(conversations)
+        self._conversation_calls = ConversationCalls(conversations)
         self._reasoning = ReasoningStore(store)
         self._budget = budget
         self._strict = strict
@@ -232,7 +236,7 @@ class Translator:
 
         `alone` says that no provider stores any.
         """
-        return await self._conversations.answer(exchange, alone=alone)
+        return await self._conversation_calls.answer(exchange, alone=alone)
 
     async def answer(
         self, exchange: Exchange, call: TranslatedCall, answer: Answer, *, content: bool = False

@@ -1,7 +1,8 @@
 """The attempts for one exchange: passes over the targets of its route, waits between them, and a place in line.
 
 A pass calls each target at most once. Nothing here is sent to the client: an answer that comes out is certain up to its
-commit point. `attempt.py` makes the single calls, `verdict.py` judges them. Begin reading at `AttemptSeries.run`.
+commit point. `target_order.py` says which target comes next, `attempt.py` makes the single calls, `verdict.py` judges
+them, `health_notes.py` notes how they went. Begin reading at `AttemptSeries.run`.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import contextlib
 import math
 import random
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from llmproxy.answer import Answer
 from llmproxy.body import StreamedBody
@@ -19,6 +20,8 @@ from llmproxy.deadline import deadline_of
 from llmproxy.errors import ProxyError, UpstreamError
 from llmproxy.exchange import Exchange
 from llmproxy.failover.attempt import Attempts
+from llmproxy.failover.health_notes import enter_probe, note_health, note_rest
+from llmproxy.failover.target_order import in_order
 from llmproxy.failover.verdict import Attempted, AttemptOutcome, judge_answer, judge_error
 from llmproxy.limiting.answers import too_many
 from llmproxy.limiting.target_quotas import Taking, TargetQuotas
@@ -26,11 +29,7 @@ from llmproxy.route import Route
 from llmproxy.routing.conditions import fitting
 from llmproxy.routing.health import Health
 from llmproxy.routing.limit_line import LinePlace
-from llmproxy.routing.sealed_history import SealedHistory, history_of
 from llmproxy.target import Target
-from llmproxy.target_health import TargetHealth
-
-_OTHERS_PROBE_S = 1.0
 
 Sleep = Callable[[float], Awaitable[None]]
 Pause = Callable[[float, asyncio.Event], Awaitable[None]]
@@ -210,10 +209,11 @@ class AttemptSeries:
     async def _pass(self, targets: Sequence[Target], most: int) -> int:
         """Call each of `targets` that is well, in the order of the strategy, until one answers; at most so many. Return
         the number of calls."""
-        self._pass_began_s = self._failover.now()
+        failover = self._failover
+        self._pass_began_s = failover.now()
         made = 0
         called: set[int] = set()  # strategies of users may name a target twice
-        for target in self._order(targets):
+        for target in in_order(self._exchange, self._route, targets, failover.health, failover.now):
             if id(target) in called or not self._may_go_on(target):
                 continue
             called.add(id(target))
@@ -225,34 +225,6 @@ class AttemptSeries:
             if verdict is AttemptOutcome.DONE or made >= most:
                 break
         return made
-
-    def _order(self, targets: Sequence[Target]) -> Iterable[Target]:
-        """Return the targets that are well in the order of the strategy, those of weight 0 behind all others. In front
-        stand those that sealed the thinking in the history; for them the strategy is not consulted."""
-        health = self._failover.health
-        if health.out:
-            now_s = self._failover.now()
-            targets = [each for each in targets if each.health is None or each.health.breaker.admits(now_s)]
-        if health.resting_until_s > -math.inf and health.resting_until_s > (now_s := self._failover.now()):
-            targets = [each for each in targets if each.health is None or each.health.limits.rest_until_s <= now_s]
-        if len(targets) < 2:
-            return targets
-        history = history_of(self._exchange)
-        return self._by_strategy(targets) if history is None else self._by_history(history, targets)
-
-    def _by_history(self, history: SealedHistory, targets: Sequence[Target]) -> Iterator[Target]:
-        first = history.first(targets, self._exchange.model)
-        yield from first
-        if others := [each for each in targets if each not in first]:
-            yield from self._by_strategy(others)
-
-    def _by_strategy(self, targets: Sequence[Target]) -> Sequence[Target]:
-        route = self._route
-        if not route.has_reserves:
-            return route.order(self._exchange, targets)
-        first = [each for each in targets if each.weight]
-        reserves = [each for each in targets if not each.weight]
-        return [*(route.order(self._exchange, first) if first else ()), *reserves]
 
     def _may_go_on(self, target: Target) -> bool:
         """Return whether `target` may be called now, after what has been tried before."""
@@ -276,7 +248,7 @@ class AttemptSeries:
             return None
         if health is not None and health.breaker.state != "closed":
             try:
-                probe = await self._enter(health)
+                probe = await enter_probe(self._failover.health, health, self._failover.now)
             finally:
                 if not probe:
                     self._failover.quotas.give_back(taking)
@@ -291,23 +263,6 @@ class AttemptSeries:
                 self._failover.quotas.attach(self._exchange.calls[-1], taking)
         self._note(target, attempted, probe=probe)
         return attempted.verdict
-
-    async def _enter(self, health: TargetHealth) -> bool:
-        """Return whether a call may find out whether a target is well again: one at a time, of all processes."""
-        failover = self._failover
-        if not health.breaker.enter(failover.now()):
-            return False
-        shared = failover.health.shared
-        if shared is None:
-            return True
-        try:
-            may_probe = await shared.may_probe(health)
-        except BaseException:
-            health.breaker.abandon(failover.now(), probe=True)  # which all others are told, too
-            raise
-        if not may_probe:
-            health.breaker.wait(failover.now(), _OTHERS_PROBE_S)
-        return may_probe
 
     async def _take(self, target: Target) -> Taking | None:
         """Take what a call needs from the configured limits of its target; None where they do not have it now."""
@@ -352,30 +307,8 @@ class AttemptSeries:
             self._failover.health.lines.freed()
         if health is not None:
             if call.limits or attempted.at_limit:
-                self._note_limits(target, health, attempted, now_s)
-            self._note_health(health, attempted, now_s, probe=probe)
-
-    def _note_limits(self, target: Target, health: TargetHealth, attempted: Attempted, now_s: float) -> None:
-        """Take note of what the provider says of its limits, and leave the target alone while nothing is left; unless
-        they are those of a client, or of one of several keys."""
-        call = attempted.call
-        health.limits.note(call.limits, now_s)
-        rest_s = call.retry_after_s if attempted.at_limit else call.used_up_s
-        if rest_s is not None and not call.other_credential and not target.provider.forwards_credentials:
-            self._failover.health.rest(health, min(rest_s, call.credentials_rest_s), now_s)
-
-    def _note_health(self, health: TargetHealth, attempted: Attempted, now_s: float, *, probe: bool) -> None:
-        """Tell the health of a target how an attempt went. One at its limit, which says until when, is well."""
-        if attempted.verdict is AttemptOutcome.FAILED and not attempted.at_limit and not attempted.call.given_up:
-            health.breaker.fail(now_s, probe=probe)
-        elif not attempted.answered:
-            health.breaker.abandon(now_s, probe=probe)
-        else:
-            health.breaker.succeed(now_s, probe=probe)
-            call = attempted.call
-            if call.status == 200:
-                took_s = now_s - self._exchange.started_s - call.started_s
-                health.note_first_token(took_s, now_s, stream=self._exchange.stream)
+                note_rest(self._failover.health, target, attempted, now_s)
+            note_health(health, self._exchange, attempted, now_s, probe=probe)
 
     def _limit_s(self) -> float | None:
         """Return how long the next attempt may take; None for as long as it takes."""

@@ -26,6 +26,9 @@ from llmproxy.translation.translator import Translator
 from tests.support.exchanges import new_exchange
 from tests.support.pieces import Pieces
 
+USED_UP = (("x-ratelimit-remaining-requests", "0"), ("x-ratelimit-reset-requests", "4s"))
+"""Headers of an answer that leave nothing of a limit for four seconds."""
+
 Outcome = int | str | bytes | Answer | Exception
 
 

@@ -20,6 +20,8 @@ from llmproxy.config.access import build_access, server_tls
 from llmproxy.config.client_limits import build_limits, hook_order
 from llmproxy.config.load import Loaded
 from llmproxy.config.schema import Config, MiddlewareEntry, ServerConfig
+from llmproxy.failover.attempt import Attempts, LoggedAttempts
+from llmproxy.failover.failover import Failover
 from llmproxy.limiting.target_quotas import TargetQuotas
 from llmproxy.middleware.base import Middleware
 from llmproxy.middleware.hooks import Hooks
@@ -82,15 +84,13 @@ def build(loaded: Loaded, state: State) -> Runtime:
     state.budget.limit_bytes = state.share(config.server.max_held_bytes)
     state.health.budget.floor = state.share(RETRY_FLOOR)
     affinity, sealed = build_affinity(config, everybody, stores)
+    translator = _translator(config, state, stores, sealed)
     pipeline = (LoggedPipeline if decision_log.is_enabled() else Pipeline)(
         router,
         Hooks(hook_order(config, client_limits, configured), [part for _, part in reporters]),
-        state.upstream.open,
-        state.budget,
-        _translator(config, state, stores, sealed),
+        _failover(config, state, stores, translator),
+        translator,
         prices,
-        state.health,
-        _target_quotas(config, stores),
         affinity,
         sealed,
     )
@@ -233,6 +233,13 @@ def _sharing(config: Config, state: State, stores: Stores, reuse: Reuse) -> Shar
     if not stores.open(name).shared or not (config.models or len(config.providers) > 1):
         return None
     return reuse.take((SharedHealth, name), lambda stores: SharedHealth(state.health, stores.open(name).breakers()))
+
+
+def _failover(config: Config, state: State, stores: Stores, translator: Translator) -> Failover:
+    attempts = (LoggedAttempts if decision_log.is_enabled() else Attempts)(
+        state.upstream.open, state.budget, translator
+    )
+    return Failover(attempts, state.health, quotas=_target_quotas(config, stores))
 
 
 def _target_quotas(config: Config, stores: Stores) -> TargetQuotas:

@@ -15,39 +15,29 @@ from llmproxy.body import Body
 from llmproxy.caching.control import take_settings
 from llmproxy.decision_log import DecisionLog
 from llmproxy.errors import ProxyError
-from llmproxy.exchange import Exchange, MemoryBudget
-from llmproxy.failover.attempt import Attempts, LoggedAttempts
+from llmproxy.exchange import Exchange
 from llmproxy.failover.failover import Failover
 from llmproxy.failover.shadow import ShadowCalls
-from llmproxy.limiting.target_quotas import TargetQuotas
 from llmproxy.middleware.hooks import Hooks
 from llmproxy.pricing.prices import Prices
 from llmproxy.route import Route
 from llmproxy.routing.affinity import STORED_HERE, Affinity
-from llmproxy.routing.health import Health
 from llmproxy.routing.router import ResolvedPath, Router
 from llmproxy.routing.sealed_history import SealedHistories
-from llmproxy.target import OpenUpstream
 from llmproxy.translation.reframing import reframed
 from llmproxy.translation.translator import Translator
 
 
 class Pipeline:
-    """Answers requests as one configuration says. Immutable; a new configuration gets a new one.
-
-    `open_` sends a request upstream: through the connection pool, or through a replayer in its place.
-    """
+    """Answers requests as one configuration says. Immutable; a new configuration gets a new one."""
 
     def __init__(
         self,
         router: Router,
         hooks: Hooks,
-        open_: OpenUpstream,
-        budget: MemoryBudget,
+        failover: Failover,
         translator: Translator,
         prices: Prices,
-        health: Health | None = None,
-        quotas: TargetQuotas | None = None,
         affinity: Affinity | None = None,
         sealed: SealedHistories | None = None,
     ) -> None:
@@ -57,13 +47,10 @@ class Pipeline:
         self.translator = translator
         self.hooks = hooks
         self.prices = prices
-        attempts, health = self._attempts(open_, budget), health or Health()
-        self.shadows = ShadowCalls(attempts, self._record_shadow, health.shadow_calls)
-        self.failover = Failover(attempts, health, quotas=quotas)
-        self.failover.shadows = self.shadows
-
-    def _attempts(self, open_: OpenUpstream, budget: MemoryBudget) -> Attempts:
-        return Attempts(open_, budget, self.translator)
+        self.failover = failover
+        self.shadows = failover.shadows = ShadowCalls(
+            failover.attempts, self._record_shadow, failover.health.shadow_calls
+        )
 
     async def answer(self, exchange: Exchange, resolved: ResolvedPath) -> Answer:
         """Route the exchange and get its answer, up to the commit point. Raises ProxyError when there is none."""
@@ -193,11 +180,7 @@ class Pipeline:
 class LoggedPipeline(Pipeline):
     """The same, with a line in the log for each decision."""
 
-    decisions: DecisionLog
-
-    def _attempts(self, open_: OpenUpstream, budget: MemoryBudget) -> Attempts:
-        self.decisions = DecisionLog()
-        return LoggedAttempts(open_, budget, self.translator, self.decisions)
+    decisions = DecisionLog()
 
     async def answer(self, exchange: Exchange, resolved: ResolvedPath) -> Answer:
         try:

@@ -15,18 +15,15 @@ from llmproxy.body import StreamedBody
 from llmproxy.errors import BadRequest, ComponentFailed, Overloaded, ProxyError, UpstreamError
 from llmproxy.exchange import Exchange, MemoryBudget
 from llmproxy.failover.commit_point import EVENT_BYTES, PLAIN_BYTES
-from llmproxy.middleware.hooks import Hooks
 from llmproxy.pipeline import Pipeline
-from llmproxy.pricing.prices import Prices
 from llmproxy.route import Route
 from llmproxy.routing.router import Router
-from llmproxy.stores.memory import MemoryResponses
 from llmproxy.target import Target
-from llmproxy.translation.translator import Translator
 from llmproxy.wire.compression import compress
 from tests.support import vendors
 from tests.support.exchanges import new_exchange
 from tests.support.pieces import Pieces
+from tests.support.pipelines import pipeline_over
 from tests.support.pooling import left, pool, rest
 from tests.support.provider import Gate, Reply, Script, Upstream, drop, reset, silence
 from tests.support.proxy import CHAT, Scripted, provider
@@ -71,9 +68,7 @@ async def line(first: Upstream, second: Upstream) -> AsyncIterator[Line]:
         yield Line(
             first=first,
             second=second,
-            pipeline=Pipeline(
-                router, Hooks([]), made.open, budget, Translator(MemoryResponses(1 << 20), budget), Prices()
-            ),
+            pipeline=pipeline_over(router, made.open, budget=budget),
             budget=budget,
         )
 

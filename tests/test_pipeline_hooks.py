@@ -9,17 +9,14 @@ import pytest
 from llmproxy.answer import Answer, Headers
 from llmproxy.body import Body
 from llmproxy.errors import BadRequest, ComponentFailed, ProxyError, UpstreamError
-from llmproxy.exchange import Exchange, MemoryBudget
+from llmproxy.exchange import Exchange
 from llmproxy.middleware.base import Middleware, Proceed
 from llmproxy.middleware.hooks import Hooks
-from llmproxy.pipeline import Pipeline
-from llmproxy.pricing.prices import Prices
 from llmproxy.route import Route
 from llmproxy.routing.router import Router
-from llmproxy.stores.memory import MemoryResponses
 from llmproxy.target import Target
-from llmproxy.translation.translator import Translator
 from tests.support.exchanges import new_exchange
+from tests.support.pipelines import pipeline_over
 from tests.support.pooling import pool
 from tests.support.proxy import CHAT, Scripted
 
@@ -72,14 +69,7 @@ class Place:
         router = Router([self.blue, self.red], routes)
         hooks = Hooks([(str(number), each) for number, each in enumerate(self._middlewares)])
         async with pool() as made:
-            pipeline = Pipeline(
-                router,
-                hooks,
-                made.open,
-                MemoryBudget(1 << 20),
-                Translator(MemoryResponses(1 << 20), MemoryBudget(1 << 20)),
-                Prices(),
-            )
+            pipeline = pipeline_over(router, made.open, hooks)
             return await pipeline.answer(exchange, router.locate(exchange.method, exchange.full_path))
 
     @property

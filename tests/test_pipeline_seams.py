@@ -13,18 +13,14 @@ from llmproxy.body import Body
 from llmproxy.call import Call
 from llmproxy.client_request import ClientRequest
 from llmproxy.errors import ProxyError, UpstreamError
-from llmproxy.exchange import Exchange, MemoryBudget
-from llmproxy.middleware.hooks import Hooks
-from llmproxy.pipeline import Pipeline
-from llmproxy.pricing.prices import Prices
+from llmproxy.exchange import Exchange
 from llmproxy.route import Route, Strategy
 from llmproxy.routing.affinity import Affinity
 from llmproxy.routing.router import Router
-from llmproxy.stores.memory import MemoryResponses
 from llmproxy.target import OpenUpstream, Origin, Provider, Target, UpstreamRequest
-from llmproxy.translation.translator import Translator
 from tests.support.exchanges import new_exchange
 from tests.support.pieces import Pieces
+from tests.support.pipelines import pipeline_over
 from tests.support.waiting import PATIENCE_S
 
 ORIGIN = Origin(scheme="https", host="api.example.com", port=443)
@@ -89,10 +85,7 @@ async def answered(open_: OpenUpstream, providers: Sequence[Provider], strategy:
     route = Route(name="m", targets=tuple(Target(provider=each, model=f"at-{each.name}") for each in providers))
     if strategy is not None:
         route = Route(name=route.name, targets=route.targets, strategy=strategy)
-    budget = MemoryBudget(1 << 20)
-    pipeline = Pipeline(
-        Router(providers, [route]), Hooks([]), open_, budget, Translator(MemoryResponses(1 << 20), budget), Prices()
-    )
+    pipeline = pipeline_over(Router(providers, [route]), open_)
     exchange = new_exchange(body={"model": "m", "messages": []})
     exchange.answer = await pipeline.answer(exchange, pipeline.router.locate("POST", "/v1/chat/completions"))
     return exchange
@@ -166,10 +159,8 @@ async def test_a_client_that_leaves_while_its_answer_is_waited_for_elsewhere_lea
 
     provider = Adapting(waiting) if where == "provider" else Simple("simple")
     router = Router([provider], [Route(name="m", targets=(Target(provider=provider),))])
-    budget = MemoryBudget(1 << 30)
-    translator = Translator(MemoryResponses(1 << 20), budget)
     affinity = cast(Affinity, waiting) if where == "store" else None
-    pipeline = Pipeline(router, Hooks([]), open_, budget, translator, Prices(), affinity=affinity)
+    pipeline = pipeline_over(router, open_, affinity=affinity)
     exchange = new_exchange("/v1/chat/completions", body={"model": "m", "messages": [], "stream": True})
     asking = asyncio.get_running_loop().create_task(pipeline.answer(exchange, router.locate("POST", exchange.path)))
     async with asyncio.timeout(PATIENCE_S):

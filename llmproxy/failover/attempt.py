@@ -190,11 +190,7 @@ class Attempts:
 class LoggedAttempts(Attempts):
     """The same, with lines in the log for each call."""
 
-    def __init__(
-        self, open_: OpenUpstream, budget: MemoryBudget, translator: Translator, decisions: DecisionLog
-    ) -> None:
-        super().__init__(open_, budget, translator)
-        self._decisions = decisions
+    _decisions = DecisionLog()
 
     async def make(self, exchange: Exchange, route: Route, target: Target) -> Answer:
         self._decisions.called(exchange, target, self._translator.dialect_for(exchange, target))

@@ -23,7 +23,6 @@ from llmproxy.metrics.counters import Metrics
 from llmproxy.middleware.base import Middleware
 from llmproxy.middleware.hooks import Hooks
 from llmproxy.pipeline import Pipeline
-from llmproxy.pricing.prices import Prices
 from llmproxy.providers.openai import OpenAI
 from llmproxy.routing.router import Router
 from llmproxy.server.edge import Edge
@@ -36,6 +35,7 @@ from llmproxy.stores.memory import MemoryResponses
 from llmproxy.target import Provider
 from llmproxy.translation.translator import Translator
 from llmproxy.upstream.pool import Upstream as Pool
+from tests.support.pipelines import pipeline_over
 from tests.support.raw_http import RawAnswer, RawClient
 from tests.support.waiting import PATIENCE_S, until
 
@@ -267,7 +267,7 @@ class Listening:
         )
         translator = Translator(MemoryResponses(1 << 20), self.budget, estimates=self._estimates)
         return Made(
-            Pipeline(router, Hooks(named), pool.open, self.budget, translator, Prices()),
+            pipeline_over(router, pool.open, Hooks(named), budget=self.budget, translator=translator),
             admin,
             self._limits,
             Admission(self._providers),

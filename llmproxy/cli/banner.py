@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import textwrap
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -14,21 +15,31 @@ from llmproxy.dialects.derived import example_request
 
 _AGENTS = ("claude", "codex", "opencode", "aider")  # commands, as `llmproxy env` names them
 
+_LEAST_FACT = 30  # columns
+
 if TYPE_CHECKING:
     from llmproxy.config.load import Loaded
     from llmproxy.config.schema import Config
     from llmproxy.providers.base import ProviderConfig
 
 
-def banner(loaded: Loaded, address: str) -> str:
-    """Return the text for a proxy that listens at `address`, such as http://127.0.0.1:3000."""
+def banner(loaded: Loaded, address: str, width: int | None = None) -> str:
+    """Return the text for a proxy that listens at `address`, such as http://127.0.0.1:3000; for a terminal of `width`
+    columns, if it is one."""
     config = loaded.checked()
     lines = [f"llmproxy {__version__} listens on {address}", ""]
     before = ""
     for name, fact in [("config", _file(loaded)), *_facts(config, loaded)]:
-        lines.append(f"  {'' if name == before else name:<12} {fact}")
+        lines += _fact_lines(f"  {'' if name == before else name:<12} ", fact, width)
         before = name
     return "\n".join([*lines, "", f"  Try: {_try(config, address)}", *_next_steps(), ""])
+
+
+def _fact_lines(head: str, fact: str, width: int | None) -> list[str]:
+    """Return a fact behind its name, wrapped by words below that. A name that is longer than a line is not cut."""
+    room = max((width or 0) - len(head), _LEAST_FACT)
+    texts = [fact] if width is None else textwrap.wrap(fact, room, break_long_words=False, break_on_hyphens=False)
+    return [f"{' ' * len(head) if number else head}{text}" for number, text in enumerate(texts)]
 
 
 def _next_steps() -> Iterator[str]:
@@ -67,7 +78,8 @@ def _facts(config: Config, loaded: Loaded) -> Iterator[tuple[str, str]]:
     if config.llm:
         yield "all else", _provider(config.llm, loaded)
     middlewares = [each.type for each in config.middlewares if each.enabled]
-    yield "middlewares", ", ".join(middlewares) or "none"
+    if middlewares:
+        yield "middlewares", ", ".join(middlewares)
 
 
 def clients(loaded: Loaded) -> str:
@@ -96,17 +108,22 @@ def _provider(provider: ProviderConfig, loaded: Loaded) -> str:
 
 
 def _try(config: Config, address: str) -> str:
-    """Return a chat with the stub if it is configured, else a request for the list of models."""
-    if config.server.tls is not None:
-        address = f"-k {address}"
+    """Return a call of the stub if it is configured, the shortest that it answers, else one for the list of models."""
+    options = ["-k"] if config.server.tls is not None else []
     if config.auth.uses_keys or config.auth.uses_tokens:
-        address = f'-H "authorization: Bearer $KEY" {address}'
+        options.append('-H "authorization: Bearer $KEY"')
     stub = next((each for each in config.providers if each.enabled and each.type == "stub"), None)
     if stub is None:
-        return f"curl {address}/v1/models"
+        return " ".join(["curl", f"{address}/v1/models", *options])
     model = "stub" if stub.models == ["*"] else f"{stub.name}/stub"
-    dialect = catalog.default()
-    assert dialect.codec is not None, "the default dialect can be translated"
-    body = json.dumps(json.loads(example_request(dialect.codec, model, "Hello")))
+    path, body = min(_calls(model), key=lambda call: len("".join(call)))
     quoted = '"' + body.replace('"', '\\"') + '"' if os.name == "nt" else f"'{body}'"
-    return f'curl {address}/v1{dialect.paths[0]} -H "content-type: application/json" -d {quoted}'
+    return " ".join(["curl", f"{address}{path}", *options, "-d", quoted])
+
+
+def _calls(model: str) -> Iterator[tuple[str, str]]:
+    """Yield path and body of a call that says hello, in each dialect that names the model in its body."""
+    for dialect in catalog.DIALECTS:
+        if dialect.codec is not None and "{model}" not in dialect.paths[0]:
+            body = json.loads(example_request(dialect.codec, model, "Hi"))
+            yield dialect.paths[0], json.dumps(body, separators=(",", ":"))

@@ -7,17 +7,19 @@ from __future__ import annotations
 import difflib
 import re
 import sys
+import textwrap
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from llmproxy.cli.output import QuietExit, fail
+from llmproxy.console.terminal import Console
 
 FOLDER = Path(__file__).parents[1] / "docs"
 _LINK = re.compile(r"\[([^\]]*)\]\(([\w-]+)\.md(?:#[\w-]*)?\)")
-# Lines that are wider are hard to read.
-_MAX_COLUMNS = 120
+# Lines that are narrower or wider are hard to read.
+_LEAST_COLUMNS, _MAX_COLUMNS = 30, 120
 
 
 def docs(
@@ -27,9 +29,7 @@ def docs(
     pages = read_pages()
     with QuietExit():
         if topic is None:
-            width = max(map(len, pages))
-            for name, text in pages.items():
-                print(f"{name:{width}}  {page_summary(text)}")
+            print("\n".join(_listed(pages, Console(sys.stdout).width())))
             print(f"\nllmproxy docs TOPIC shows one, such as `llmproxy docs {next(iter(pages))}`.", flush=True)
             return
         text = pages.get(topic.lower().removesuffix(".md"), "")
@@ -48,6 +48,17 @@ def page_summary(page: str) -> str:
     return page.split("\n", 3)[2]
 
 
+def _listed(pages: dict[str, str], columns: int | None) -> list[str]:
+    """Return a line for each page, with more lines below where its summary is longer than the window."""
+    width = max(map(len, pages)) + 2
+    room = max((columns or sys.maxsize) - width, _LEAST_COLUMNS)
+    lines = []
+    for name, text in pages.items():
+        first, *more = textwrap.wrap(page_summary(text), room)
+        lines += [f"{name:{width}}{first}", *(" " * width + each for each in more)]
+    return lines
+
+
 def _unknown(topic: str, pages: dict[str, str]) -> str:
     """Return the message for a topic without a page: the nearest, else the pages that have the word."""
     if near := difflib.get_close_matches(topic.lower(), pages, n=1):
@@ -63,11 +74,11 @@ def _show(text: str) -> None:
     if not sys.stdout.isatty():
         print(text, end="", flush=True)
         return
-    from rich.console import Console
+    from rich.console import Console as RichConsole
     from rich.markdown import Markdown
     from rich.theme import Theme
 
-    console = Console(theme=Theme({"markdown.code": "cyan"}))  # no background: it suits dark and light terminals
+    console = RichConsole(theme=Theme({"markdown.code": "cyan"}))  # no background: it suits dark and light terminals
     linked = _LINK.sub(r"\1 (`llmproxy docs \2`)", text)
     page = Markdown(linked, code_theme="ansi_light", hyperlinks=False)
     console.print(page, width=min(console.width, _MAX_COLUMNS))

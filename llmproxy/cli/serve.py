@@ -133,7 +133,7 @@ def _run(loaded: Loaded) -> int:
     export_dotenv({}, loaded.dotenv)
     try:
         start_logging(config.logging)
-        return run(loaded, lambda address: _announce(banner(loaded, address)), whole_process=True)
+        return run(loaded, lambda address: _announce(banner(loaded, address, _columns())), whole_process=True)
     except (OSError, ProxyError, ConfigError, RegistryError) as error:
         print_error(f"llmproxy: {describe_start_error(error, config.server.host, config.server.port)}")
         if isinstance(error, OSError) and error.errno in _IN_USE:
@@ -150,6 +150,13 @@ def _print_owner(port: int) -> None:
     owner = next((each for each in running_servers() if each.port == port), None)
     if owner is not None:
         print_error(f"llmproxy: it belongs to your running llmproxy, process {owner.pid} ({owner.config or 'no file'})")
+
+
+def _columns() -> int | None:
+    """Return the width of standard output; None where it is no terminal."""
+    from llmproxy.console.terminal import Console
+
+    return Console(sys.stdout).width()
 
 
 def _announce(text: str) -> None:

@@ -91,6 +91,13 @@ def format_tokens(usage: Usage | None) -> str:
     return f"{format_count(usage.input)}/{format_count(usage.output)}"
 
 
+def format_short_tokens(usage: Usage | None) -> str:
+    """Return the same for a narrow terminal: `1200/85`, or `1.3k/85 (1.2k cached)`; `-` for unknown numbers."""
+    if usage is None or not usage.cache_read:
+        return format_tokens(usage)
+    return f"{format_short(usage.input)}/{format_short(usage.output)} ({format_short(usage.cache_read)} cached)"
+
+
 def format_input(tokens: int | None, cached: int | None) -> str:
     """Return tokens of requests, and how many of them came from the cache of the provider: `1.3k in (1.2k cached)`."""
     if not cached:

@@ -1,4 +1,4 @@
-"""The lines of the printer: one for each exchange, in fixed columns.
+"""The lines of the printer: one for each exchange, in columns that depend on the width of the terminal only.
 
 `LinePrinter` is the sink of a `BackgroundWriter`, so it runs in a thread. Only ASCII is added to text from outside,
 since some consoles show nothing else. Begin reading at `LinePrinter.write`.
@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import assert_never
 
+from rich.cells import cell_len, set_cell_size
+
 from llmproxy.console.formatting import (
     UNKNOWN,
     format_cost,
@@ -19,6 +21,7 @@ from llmproxy.console.formatting import (
     format_error,
     format_provider,
     format_short_model,
+    format_short_tokens,
     format_status,
     format_tokens,
     sanitize,
@@ -30,8 +33,10 @@ from llmproxy.transcripts.preview import ExchangeBodies, preview
 from llmproxy.wire.text import replace_surrogates
 
 _PATH, _MODEL, _PROVIDER, _SESSION, _ERROR, _TEXT = 60, 60, 24, 40, 200, 300
-_ID, _LEAST, _LEAST_CUT = 8, 6, 40
-_RED, _YELLOW, _GREEN, _DIM, _PLAIN = "\x1b[31m", "\x1b[33m", "\x1b[32m", "\x1b[2m", "\x1b[0m"
+_ID, _LEAST, _LEAST_CUT, _SHORT_SESSION = 8, 6, 40, 20
+_MODEL_COLUMNS, _PROVIDER_COLUMNS = 24, 10
+_WIDE, _CALL_FROM = 100, 140  # columns of a terminal: from here on there is room for words, and for method and path
+_RED, _MAGENTA, _GREEN, _DIM, _PLAIN = "\x1b[31m", "\x1b[35m", "\x1b[32m", "\x1b[2m", "\x1b[0m"
 
 
 @dataclass(slots=True)
@@ -107,7 +112,7 @@ class LinePrinter:
             _Part(
                 f"{_clock(int(event.began_s), self._clock_form)} {event.method:<4} {sanitize(path or '', _PATH):<20}"
             ),
-            _Part(f" {sanitize(model or '', _MODEL):<24}"),
+            _Part(f" {_pad(sanitize(model or '', _MODEL), _MODEL_COLUMNS)}"),
             _Part(f" from {client}", 1),
             _Part(_session(session), 2),
             _Part(f" (id {event.id[:_ID]})"),
@@ -115,41 +120,46 @@ class LinePrinter:
         return self._coloured(_joined(parts, self._console.width()), _DIM)
 
     def _end(self, event: ExchangeEnded) -> str:
-        entry = event.entry
+        entry, width = event.entry, self._console.width()
         path, model, session = _masked((entry.path, format_short_model(entry), entry.session), event.secrets)
-        call = f" {entry.method:<4} {sanitize(path or '', _PATH):<20}"
+        model = "" if model in (None, UNKNOWN) else sanitize(model, _MODEL)
+        called = self._requests and (width is None or width >= _CALL_FROM)
+        call = f"{entry.method:<4} {sanitize(path or '', _PATH)}"
+        narrow = width is not None and width < _WIDE
         parts = [
             _Part(_clock(int(event.began_s + entry.duration_ms / 1000), self._clock_form)),
-            _Part(call if self._requests else "", 5),
-            _Part(f" {sanitize('' if model in (None, UNKNOWN) else model, _MODEL):<24}"),
+            _Part(f" {call:<25}" if called else ""),
+            _Part(f" {_pad(model if called or not self._requests else model or call, _MODEL_COLUMNS - narrow)}"),
         ]
         if self._responses:
-            parts += self._outcome(entry, event.secrets)
+            parts += self._outcome(entry, event.secrets, narrow)
         if self._requests:
             thread = "" if entry.thread is None else sanitize(mask_text(entry.thread, event.secrets), _ID)
-            parts += [_Part(_session(session), 3), _Part(f" thread {thread}" if thread else "", 4)]
+            short = _SESSION if width is None else _SHORT_SESSION
+            parts += [_Part(_session(session, short), 4), _Part(f" thread {thread}" if thread else "", 5)]
         if self._responses and len(entry.attempts) > 1:
             parts.append(_Part(f" {len(entry.attempts)} attempts", 2))
         if entry.failed or self._arrivals:
             parts.append(_Part(f" (id {entry.id[:_ID]})", 2))
-        return _joined(parts, self._console.width())
+        return _joined(parts, width)
 
-    def _outcome(self, entry: Entry, secrets: tuple[str, ...]) -> Iterator[_Part]:
-        """Yield provider and status, then the error where there is one, and what is known of tokens, times and cost."""
+    def _outcome(self, entry: Entry, secrets: tuple[str, ...], narrow: bool) -> Iterator[_Part]:
+        """Yield provider, status and duration, then the error where there is one, and what is known of tokens, cost
+        and the first token."""
         provider = format_provider(entry)
-        yield _Part(f" {'' if provider == UNKNOWN else sanitize(provider, _PROVIDER):<10}", 1)
+        provider = "" if provider == UNKNOWN else sanitize(provider, _PROVIDER)
+        yield _Part(f" {_pad(provider, _PROVIDER_COLUMNS - narrow)}", 1)
         yield _Part(f" {format_status(entry):<3}", colour=self._colour(_colour(entry)))
+        yield _Part(f" {format_duration(entry.duration_ms):>6}")
         if entry.error is not None:
             message = sanitize(mask_text(format_error(entry.error), secrets), _ERROR)
             yield _Part(f" error {message}", colour=self._colour(_RED), cut=True)
-        tokens = format_tokens(entry.usage)
-        if tokens != UNKNOWN or entry.error is None:
-            yield _Part(f" {'' if tokens == UNKNOWN else f'tokens {tokens}':<18}")
-        if entry.first_token_ms is not None or entry.error is None:
-            first = "" if entry.first_token_ms is None else f"first {format_duration(entry.first_token_ms)}"
-            yield _Part(f" {first:<12}", 7)
-        yield _Part(f" total {format_duration(entry.duration_ms):<6}")
-        yield _Part(f"  cost {format_cost(entry.cost_usd)}" if entry.cost_usd else "", 6)
+        tokens = format_short_tokens(entry.usage) if narrow else format_tokens(entry.usage)
+        if tokens != UNKNOWN:
+            yield _Part(f" {tokens}" if narrow else f" tokens {tokens}")
+        yield _Part(f" cost {format_cost(entry.cost_usd)}" if entry.cost_usd else "", 3)
+        if entry.first_token_ms is not None:
+            yield _Part(f" first {format_duration(entry.first_token_ms)}", 6)
 
     def _colour(self, colour: str) -> str:
         return colour if self._console.colours else ""
@@ -184,7 +194,7 @@ class _Part:
 
 def _joined(parts: list[_Part], width: int | None) -> str:
     """Return the line, of at most `width` columns of a terminal."""
-    if width is not None and sum(len(part.text) for part in parts) > width:
+    if width is not None and sum(_columns(part.text) for part in parts) > width:
         _narrow(parts, width)
     line = "".join(
         f" {part.colour}{part.text[1:]}{_PLAIN}" if part.colour and part.text else part.text for part in parts
@@ -195,26 +205,27 @@ def _joined(parts: list[_Part], width: int | None) -> str:
 def _narrow(parts: list[_Part], width: int) -> None:
     """Leave out the least important parts, then the space that lines them up, then the provider; cut what still does
     not fit, an error first."""
-    room = width - sum(_LEAST_CUT for part in parts if part.cut and len(part.text) > _LEAST_CUT)
+    room = width - sum(_LEAST_CUT for part in parts if part.cut and _columns(part.text) > _LEAST_CUT)
     for step in (_drop, _strip, _drop_all):
         step(parts, room)
-    over = sum(len(part.text) for part in parts) - width
-    for part in sorted(parts, key=lambda part: (not part.cut, -len(part.text))):
+    over = sum(_columns(part.text) for part in parts) - width
+    for part in sorted(parts, key=lambda part: (not part.cut, -_columns(part.text))):
         if over > 0:
-            kept = max(len(part.text) - over, _LEAST)
-            over -= len(part.text) - kept
-            part.text = part.text if len(part.text) <= kept else part.text[: kept - 3].rstrip() + "..."
+            used = _columns(part.text)
+            kept = max(used - over, _LEAST)
+            over -= used - kept
+            part.text = part.text if used <= kept else _cut(part.text, kept)
 
 
 def _needed(parts: list[_Part]) -> int:
-    return sum(len(part.text) for part in parts if not part.cut or len(part.text) <= _LEAST_CUT)
+    return sum(_columns(part.text) for part in parts if not part.cut or _columns(part.text) <= _LEAST_CUT)
 
 
 def _drop(parts: list[_Part], room: int, least: int = 2) -> None:
     over = _needed(parts) - room
     for part in sorted(parts, key=lambda part: -part.rank):
         if over > 0 and part.rank >= least:
-            over -= len(part.text)
+            over -= _columns(part.text)
             part.text = ""
 
 
@@ -226,6 +237,22 @@ def _strip(parts: list[_Part], room: int) -> None:
 
 def _drop_all(parts: list[_Part], room: int) -> None:
     _drop(parts, room, least=1)
+
+
+def _columns(text: str) -> int:
+    """Return how many columns of a terminal the text takes."""
+    return len(text) if text.isascii() else cell_len(text)
+
+
+def _pad(text: str, columns: int) -> str:
+    return text + " " * (columns - _columns(text))
+
+
+def _cut(text: str, columns: int) -> str:
+    """Return the text in at most so many columns, with an ellipsis."""
+    if text.isascii():
+        return text[: columns - 3].rstrip() + "..."
+    return set_cell_size(text, columns - 3).rstrip() + "..."
 
 
 @lru_cache(maxsize=16)
@@ -241,8 +268,8 @@ def _masked(texts: tuple[str | None, ...], secrets: tuple[str, ...]) -> tuple[st
     return tuple(None if text is None else mask_text(replace_surrogates(text), secrets) for text in texts)
 
 
-def _session(session: str | None) -> str:
-    return "" if session is None else f" session {sanitize(session, _SESSION)}"
+def _session(session: str | None, limit: int = _SESSION) -> str:
+    return "" if session is None else f" session {sanitize(session, limit)}"
 
 
 def _text(text: str) -> str:
@@ -252,5 +279,5 @@ def _text(text: str) -> str:
 
 def _colour(entry: Entry) -> str:
     if entry.outcome == "cancelled" or 400 <= (entry.status or 0) < 500:
-        return _YELLOW
+        return _MAGENTA
     return _RED if entry.failed else _GREEN

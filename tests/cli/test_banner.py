@@ -62,16 +62,28 @@ def test_without_a_file_the_reason_is_reported_and_a_call_that_works(tmp_path: P
         "  config       no file (no key variable is set, so the stub answers every model)",
         "  clients      everybody who reaches this address, without a key",
         "  providers    stub: stub",
-        "  middlewares  none",
         "",
-        '  Try: curl http://127.0.0.1:3000/v1/chat/completions -H "content-type: application/json" '
-        """-d '{"model": "stub", "messages": [{"role": "user", "content": "Hello"}]}'""",
+        """  Try: curl http://127.0.0.1:3000/responses -d '{"model":"stub","input":"Hi"}'""",
     ]
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 120, 200])
+def test_no_line_is_wrapped_by_the_terminal(tmp_path: Path, width: int) -> None:
+    text = """
+providers: [{name: together-serverless, type: openai-compatible, base_url: "http://127.0.0.1:8000/v1"}]
+models: [{name: fast, targets: [together-serverless/Qwen3-Coder-480B, together-serverless/llama-3.3-70b-versatile]}]
+"""
+    (tmp_path / "llmproxy.yaml").write_text(text)
+    for directory in (tmp_path, tmp_path / "none"):
+        directory.mkdir(exist_ok=True)
+        shown = banner(load(directory=directory, environ={}), ADDRESS, width).splitlines()
+        assert max(map(len, shown[:-1])) <= max(width, 70), "the name of a target is not cut"
+        assert len(shown[-1]) <= 80
 
 
 def test_a_stub_among_others_is_called_by_its_name(tmp_path: Path) -> None:
     text = "providers: [{name: a, type: openai}, {name: fake, type: stub}]\n"
-    assert '"model": "fake/stub"' in lines(tmp_path, text, {})[-1]
+    assert '"model":"fake/stub"' in lines(tmp_path, text, {})[-1]
 
 
 def test_the_first_line_ends_with_the_address(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import sys
 import pytest
 import typer
 
-from llmproxy.cli.docs import docs, page_summary, read_pages
+from llmproxy.cli.docs import _listed, docs, page_summary, read_pages
 
 PAGES = read_pages()
 
@@ -30,6 +30,13 @@ def drawn(topic: str, monkeypatch: pytest.MonkeyPatch) -> str:
         patch.setenv("TERM", "xterm")
         docs(topic)
     return output.getvalue()
+
+
+@pytest.mark.parametrize("columns", [60, 80, 100, 120, 200])
+def test_the_list_of_pages_fits_the_window(columns: int) -> None:
+    lines = _listed(PAGES, columns)
+    assert max(map(len, lines)) <= columns
+    assert " ".join(" ".join(lines).split()) == " ".join(f"{name} {page_summary(text)}" for name, text in PAGES.items())
 
 
 def test_without_a_topic_all_pages_are_listed_with_a_line_each(capsys: pytest.CaptureFixture[str]) -> None:

@@ -115,7 +115,7 @@ def test_the_banner_is_printed_once_it_listens(tmp_path: Path) -> None:
     with Program(tmp_path) as program:
         assert program.get("/health").status == 200
     assert f"listens on http://127.0.0.1:{program.port}\n" in program.out
-    assert f"  Try: curl http://127.0.0.1:{program.port}/v1/chat/completions " in program.out
+    assert f"  Try: curl http://127.0.0.1:{program.port}/responses -d " in program.out
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a POSIX shell")

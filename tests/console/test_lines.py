@@ -9,10 +9,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from rich.cells import cell_len
 
 from llmproxy.answer import Headers
 from llmproxy.console.lines import ExchangeEnded, ExchangeStarted, LinePrinter
 from llmproxy.console.terminal import Console
+from llmproxy.dialects.model import Usage
 from llmproxy.dialects.summary import Summary
 from llmproxy.errors import UpstreamError
 from llmproxy.exchange import Exchange
@@ -64,13 +66,13 @@ def test_an_exchange_is_one_line_with_the_time_of_its_end() -> None:
     exchange = ended(session="talk-1", stream=True, first_token_s=100.15, ended_s=101.5)
     assert printed(over(exchange)) == [
         "2023-11-14 22:13:21 POST /v1/chat/completions gpt-4o                   openai     200 "
-        "tokens 1200/85     first 150ms  total 1.50s  session talk-1"
+        " 1.50s tokens 1200/85 first 150ms session talk-1"
     ]
 
 
-def test_a_cost_stands_behind_the_times() -> None:
+def test_a_cost_stands_behind_the_tokens() -> None:
     [line] = printed(over(ended(cost_usd=0.0125)))
-    assert "total 250ms   cost $0.0125" in line
+    assert line.endswith(" 200  250ms tokens 1200/85 cost $0.0125")
     [free] = printed(over(ended(cost_usd=0.0)))
     assert "cost" not in free
 
@@ -81,7 +83,7 @@ def test_columns_stay_where_they_are() -> None:
         over(ended(model="m", method="GET", full_path="/v1/x", ended_s=100.9, summary=Summary())),
         over(ended(stream=True, first_token_s=100.2)),
     )
-    assert len({line.index("total") for line in lines}) == 1
+    assert len({re.search(r" 200 +\S+s\b", line).end() for line in lines}) == 1  # type: ignore[union-attr]
     assert len({line.index("tokens") for line in lines if "tokens" in line}) == 1
 
 
@@ -89,30 +91,52 @@ def test_failures_say_what_went_wrong_after_how_many_attempts_and_their_id() -> 
     attempts = [new_call(provider="a", model="m", error="upstream_timeout"), new_call(provider="b", model="m")]
     error = UpstreamError("took too long\nreally", code="upstream_timeout")
     [line] = printed(over(ended(calls=attempts, status=504, error=error, outcome="error", summary=Summary())))
-    assert " b          504 error upstream_timeout: took too long\\x0areally total " in line
+    assert " b          504  250ms error upstream_timeout: took too long\\x0areally 2 attempts " in line
     assert line.endswith(" 2 attempts (id 5f5f5f5f)")
 
 
-def test_on_a_terminal_a_line_is_never_wrapped_and_the_least_important_is_left_out_first() -> None:
-    def line(width: int, **changes: Any) -> str:
-        console = Console(Terminal(), {"NO_COLOR": "1"})
-        setattr(console, "width", lambda: width)  # noqa: B010 (there is no terminal of this width here)
-        lines = LinePrinter(console, requests=True, responses=True, arrivals=False)
-        return lines._end(over(ended(session="talk-1", stream=True, first_token_s=100.15, **changes)))
+def on_terminal(width: int, **changes: Any) -> str:
+    console = Console(Terminal(), {"NO_COLOR": "1"})
+    setattr(console, "width", lambda: width)  # noqa: B010 (there is no terminal of this width here)
+    lines = LinePrinter(console, requests=True, responses=True, arrivals=False)
+    return lines._end(over(ended(stream=True, first_token_s=100.15, **changes)))
 
-    assert "first 150ms" in line(160) and "session talk-1" in line(160)
-    assert line(80) == "22:13:20 gpt-4o                   openai     200 tokens 1200/85     total 250ms"
+
+def test_on_a_terminal_a_line_is_never_wrapped_and_the_least_important_is_left_out_first() -> None:
+    talk = {"session": "talk-1"}
+    assert "POST" in on_terminal(160, **talk) and "first 150ms" in on_terminal(160, **talk)
+    assert on_terminal(80, **talk) == "22:13:20 gpt-4o                  openai    200  250ms 1200/85 session talk-1"
+    assert on_terminal(66, **talk) == "22:13:20 gpt-4o                  openai    200  250ms 1200/85"
     failed = {"status": 504, "error": UpstreamError("took too long " * 9, code="upstream_timeout"), "outcome": "error"}
     for width in (40, 60, 80, 100, 120, 200):
-        for changes in ({}, failed, {"model": "m" * 300, "cost_usd": 0.5}):
-            assert len(line(width, **changes)) <= width
-        assert width < 80 or "504 error upstream_t" in line(width, **failed)
+        for changes in ({}, failed, {"model": "m" * 300, "cost_usd": 0.5}, {"model": "通义千问🙂" * 9}):
+            assert cell_len(on_terminal(width, **talk, **changes)) <= width
+        assert width < 80 or re.search(r"504 +250ms error upstream_t", on_terminal(width, **failed))
+
+
+def test_tokens_from_a_cache_fit_80_columns_beside_a_whole_model() -> None:
+    usage = Usage(input=120_462, output=924, cache_read=118_750)
+    summary = Summary(model="claude-opus-4-5-20251101", usage=usage)
+    line = on_terminal(80, model="claude-opus-4-5-20251101", summary=summary, calls=[new_call(provider="anthropic")])
+    assert line == "22:13:20 claude-opus-4-5-20251101 200  250ms 120.5k/924 (118.8k cached)"
+    other = on_terminal(80, model="claude-haiku-4-5", summary=Summary(model="claude-haiku-4-5", usage=usage))
+    assert other == "22:13:20 claude-haiku-4-5        openai    200  250ms 120.5k/924 (118.8k cached)"
+
+
+def test_wide_characters_take_two_columns() -> None:
+    plain, wide = (on_terminal(120, model=model, summary=Summary()) for model in ("gpt-4o", "通义千问🙂"))
+    assert cell_len(plain) == cell_len(wide)
+
+
+def test_without_a_model_a_narrow_terminal_shows_the_call() -> None:
+    line = on_terminal(80, method="GET", full_path="/v1/models", model=None, calls=[], summary=Summary())
+    assert "22:13:20 GET  /v1/models" in line
 
 
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"endpoint": None, "model": None, "calls": [], "status": 404, "summary": Summary()}, "            404 "),
+        ({"endpoint": None, "model": None, "calls": [], "status": 404, "summary": Summary()}, "            404  250ms"),
         ({"status": None, "outcome": "cancelled"}, " left "),
         ({"outcome": "cancelled"}, " 200 left "),
         ({"outcome": "broken", "error": UpstreamError("cut", code="upstream_stream_broken")}, " 200 broken "),
@@ -135,7 +159,7 @@ def test_a_terminal_gets_colours_and_no_date() -> None:
     )
     assert good.startswith("22:13:20 POST") and "\x1b[32m200\x1b[0m" in good
     assert "\x1b[31m502\x1b[0m" in bad and "\x1b[31merror upstream_error: no\x1b[0m" in bad
-    assert "\x1b[33m429\x1b[0m" in mine and "\x1b[33mleft\x1b[0m" in left
+    assert "\x1b[35m429\x1b[0m" in mine and "\x1b[35mleft\x1b[0m" in left
 
 
 def test_foreign_text_cannot_steer_the_terminal() -> None:
@@ -181,7 +205,7 @@ def test_one_half_alone() -> None:
     [asked] = printed(over(ended(session="s")), responses=False)
     assert re.fullmatch(r"\S+ \S+ POST /v1/chat/completions gpt-4o +session s", asked)
     [came] = printed(over(ended(session="s")), requests=False)
-    assert "POST" not in came and "session" not in came and re.search(r" gpt-4o +openai +200 tokens 1200/85", came)
+    assert "POST" not in came and "session" not in came and re.search(r" gpt-4o +openai +200 +250ms tokens 1200/85", came)
 
 
 def test_ids_tell_which_end_belongs_to_which_arrival() -> None:

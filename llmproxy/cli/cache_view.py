@@ -23,13 +23,13 @@ def render_cache(page: Row) -> list[Text]:
     return lines
 
 
-def render_cache_line(page: Row) -> Text:
-    """Return the page in one line: hits, misses, and savings."""
+def cache_parts(page: Row) -> Iterator[str]:
+    """Yield the page for a line or two: hits, misses, and savings."""
     values = dict(_values(page))
-    parts = [f"{name} {values[name]}" for name in ("hits", "misses")]
+    yield f"cache hits {values['hits']}"
+    yield f"misses {values['misses']}"
     if "saved" in values:
-        parts.append(f"saved {values['saved']}")
-    return Text("  ".join(("cache", *parts)))
+        yield f"saved {values['saved']}"
 
 
 def describe_contents(page: Row) -> str:

@@ -78,7 +78,7 @@ def _show(text: str) -> None:
     from rich.markdown import Markdown
     from rich.theme import Theme
 
-    console = RichConsole(theme=Theme({"markdown.code": "cyan"}))  # no background: it suits dark and light terminals
+    console = RichConsole(theme=Theme({"markdown.code": "magenta"}))  # no background: it suits dark and light terminals
     linked = _LINK.sub(r"\1 (`llmproxy docs \2`)", text)
     page = Markdown(linked, code_theme="ansi_light", hyperlinks=False)
     console.print(page, width=min(console.width, _MAX_COLUMNS))

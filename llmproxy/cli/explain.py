@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated
 
@@ -23,12 +23,24 @@ if TYPE_CHECKING:
 
 
 def check_dialect(name: str | None) -> str | None:
-    """Refuse a dialect that cannot be translated."""
+    """Return the dialect that the user means: by its name, or by a type of provider that speaks only this one. Refuse
+    what cannot be translated."""
+    from llmproxy.config.provider_types import service_of
     from llmproxy.dialects.catalog import codecs
 
-    if name is not None and name not in codecs():
-        raise typer.BadParameter(f"{name!r} is not one of {', '.join(map(repr, codecs()))}.")
-    return name
+    if name is None or name in codecs():
+        return name
+    service = service_of(name)
+    spoken = [each for each in codecs() if service is not None and each in service.speaks]
+    if len(spoken) == 1:
+        return spoken[0]
+    if spoken:
+        raise typer.BadParameter(f"{name!r} speaks several dialects; choose {_either(spoken)}.")
+    raise typer.BadParameter(f"Unknown dialect {name!r}; choose {_either([*codecs()])}.")
+
+
+def _either(names: Sequence[str]) -> str:
+    return " or ".join([", ".join(names[:-1]), names[-1]])
 
 
 _File = Annotated[str, typer.Argument(metavar="FILE", help="A request body (JSON); - reads standard input.")]
@@ -121,8 +133,12 @@ def explain(
             _explain_path(router, model)
             return
         explained = Explained(router=router, live=_take_over(router, model, health, url, loaded.path))
+        same: dict[tuple[str, ...], list[str]] = {}
         for each in [dialect] if dialect else codecs():
-            _explain(explained, model, each, request, loaded.config.translation.strict)
+            heading, lines = _explain(explained, model, each, request, loaded.config.translation.strict)
+            same.setdefault(tuple(lines), []).append(heading)
+        for shared, headings in same.items():
+            print_text("\n".join([*headings, *shared]))
     except (ProxyError, RegistryError) as error:
         fail(str(error))
 
@@ -157,7 +173,8 @@ def _take_over(router: Router, model: str, health: Health, url: str | None, path
     return True
 
 
-def _explain(explained: Explained, model: str, dialect: str, file: str | None, strict: bool) -> None:
+def _explain(explained: Explained, model: str, dialect: str, file: str | None, strict: bool) -> tuple[str, list[str]]:
+    """Return the call of a client of the dialect, and the lines that say who answers it."""
     from llmproxy.dialects.derived import example_request
     from llmproxy.errors import ProxyError
 
@@ -167,22 +184,21 @@ def _explain(explained: Explained, model: str, dialect: str, file: str | None, s
     exchange = exchange_with(
         endpoint, read_file(file) if file is not None else example_request(codec, model, "Hi"), model
     )
-    print_text(f"{dialect}: POST {exchange.path}")
+    heading = f"{dialect}: POST {exchange.path}"
     try:
         route = explained.router.choose(explained.router.locate("POST", exchange.path), model)
     except ProxyError as error:
-        print_text(f"  {error.status}: {error.message}")
-        return
-    print_text(f"  route {route.name}")
+        return heading, [f"  {error.status}: {error.message}"]
+    lines = [f"  route {route.name}"]
     exchange.route = route
     if len(route.targets) > 1:
-        print_text(f"  strategy {_name(route)}, order now: {_order(explained, route, exchange)}")
+        lines.append(f"  strategy {_name(route)}, order now: {_order(explained, route, exchange)}")
     for number, target in enumerate(route.targets, 1):
-        _show_target(number, exchange, target, strict)
+        lines += _target_lines(number, exchange, target, strict)
         if explained.live and target.health is not None:
-            print_text(f"     {describe_health(target.health)}")
-            for line in describe_limits(target.health):
-                print_text(f"     {line}")
+            lines.append(f"     {describe_health(target.health)}")
+            lines += [f"     {line}" for line in describe_limits(target.health)]
+    return heading, lines
 
 
 def _explain_path(router: Router, path: str) -> None:
@@ -234,7 +250,7 @@ def _name(route: Route) -> str:
 
 
 def _order(explained: Explained, route: Route, exchange: Exchange) -> str:
-    """Return the targets that a request would go to, first to last, of those that are well and take it."""
+    """Return the targets that a request would go to, first to last, of those that are healthy and take it."""
     import asyncio
     import time
 
@@ -246,16 +262,16 @@ def _order(explained: Explained, route: Route, exchange: Exchange) -> str:
     except ProxyError as error:
         return error.message
     now_s = time.monotonic()
-    well = [each for each in targets if each.health is None or each.health.breaker.admits(now_s)]
-    if not well:
+    healthy = [each for each in targets if each.health is None or each.health.breaker.admits(now_s)]
+    if not healthy:
         return "none, all are out"
-    well = [each for each in well if each.health is None or each.health.limits.rest_until_s <= now_s]
-    if not well:
+    healthy = [each for each in healthy if each.health is None or each.health.limits.rest_until_s <= now_s]
+    if not healthy:
         return "none, all are at their limit"
-    first = tuple(each for each in well if each.weight)
+    first = tuple(each for each in healthy if each.weight)
     if first and first not in explained.orders:
         explained.orders[first] = route.order(exchange, first)
-    ordered = [*explained.orders.get(first, ()), *(each for each in well if not each.weight)]
+    ordered = [*explained.orders.get(first, ()), *(each for each in healthy if not each.weight)]
     return ", ".join(each.name for each in ordered)
 
 
@@ -265,7 +281,7 @@ def describe_health(health: TargetHealth) -> str:
 
     breaker = health.breaker
     if breaker.state == "closed":
-        state = "well"
+        state = "healthy"
     elif breaker.state == "half_open":
         state = "out, and being tried"
     else:
@@ -292,7 +308,8 @@ def describe_limits(health: TargetHealth) -> list[str]:
     return [*lines, f"at its limit, next call in {rest_s:.0f} s"] if rest_s > 0 else lines
 
 
-def _show_target(number: int, exchange: Exchange, target: Target, strict: bool) -> None:
+def _target_lines(number: int, exchange: Exchange, target: Target, strict: bool) -> Iterator[str]:
+    """Yield what a target would be sent."""
     import asyncio
 
     from llmproxy.call import Call
@@ -301,7 +318,7 @@ def _show_target(number: int, exchange: Exchange, target: Target, strict: bool) 
 
     translates = translator(strict=strict)
     name = target.model or exchange.model or ""
-    print_text(f"  {number}. {target.provider.name} ({target.provider.type}), model {name}")
+    yield f"  {number}. {target.provider.name} ({target.provider.type}), model {name}"
     call = Call(target=target, model=name)
     sent, how = exchange, "relayed unchanged"
     try:
@@ -315,14 +332,15 @@ def _show_target(number: int, exchange: Exchange, target: Target, strict: bool) 
             sent.write_model(name)
         prepared = target.provider.prepare(sent, target)
     except ProxyError as error:
-        print_text(f"     {how}: refused with {error.status}: {error.message}")
+        yield f"     {how}: refused with {error.status}: {error.message}"
         return
     where = (
         "answers by itself" if prepared is None else f"{sent.method} {prepared.origin.url}{_public(prepared.target)}"
     )
-    print_text(f"     {where}\n     {how}")
+    yield f"     {where}"
+    yield f"     {how}"
     for path in call.dropped:
-        print_text(f"     dropped: {path}")
+        yield f"     dropped: {path}"
 
 
 def _public(target: str) -> str:

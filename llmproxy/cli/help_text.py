@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from typer.core import TyperArgument, TyperGroup, TyperOption
 
+from llmproxy.cli.output import STANDARD_OUTPUT
+
 if TYPE_CHECKING:
     from typer.core import TyperCommand
 
@@ -45,7 +47,7 @@ HELP: Mapping[str, _Help] = {
     ),
     "schema": _Help(("llmproxy schema llmproxy.schema.json",)),
     "doctor": _Help(("llmproxy doctor", "llmproxy doctor --config llmproxy.yaml"), _CONFIG | _KEYS),
-    "check-live": _Help(("llmproxy check-live http://127.0.0.1:3000",), _ADMIN),
+    "check-live": _Help(("llmproxy check-live", "llmproxy check-live --url http://127.0.0.1:3000 --quick"), _ADMIN),
     "explain": _Help(("llmproxy explain gpt-4o", "llmproxy explain fast --config llmproxy.yaml"), _CONFIG | _ADMIN),
     "translate": _Help(("llmproxy translate request.json --from chat --to messages",)),
     "lint": _Help(("llmproxy lint request.json --dialect chat --model gpt-5",)),
@@ -119,8 +121,15 @@ def complete_help(command: TyperCommand | TyperGroup, *, drawn: bool, words: tup
 
 
 def _show_metavar_alone(param: Any) -> None:
-    """Leave out types and ranges: metavar and help say it."""
+    """Leave out types, ranges and the sign for standard output: metavar and help say it, choices too."""
     param.min = param.max = None
+    if param.default == STANDARD_OUTPUT:
+        param.show_default = False
+    choices = param.type_descriptor.choices
+    if choices and not param.metavar:
+        param.metavar = param.name.upper()
+        names = [str(getattr(each, "value", each)) for each in choices]
+        param.help = f"{param.help} One of {', '.join(names)}."
     if isinstance(param, TyperArgument):
         vars(param)["display_type_rich"] = lambda ctx: ""
     if param.name in _COMPLETION_HELP:
@@ -138,7 +147,10 @@ def _sections(found: _Help) -> Iterator[str]:
 
 def _prepare_panels(command: TyperCommand | TyperGroup, words: tuple[str, ...]) -> None:
     from rich.markup import escape
+    from typer import rich_utils
 
+    rich_utils.STYLE_TYPES = rich_utils.STYLE_USAGE = "magenta"  # yellow and cyan cannot be read on white
+    rich_utils.STYLE_OPTION = rich_utils.STYLE_SWITCH = rich_utils.STYLE_COMMANDS_TABLE_FIRST_COLUMN = "bold"
     command.help, command.epilog = escape(command.help or ""), escape(command.epilog or "").replace("\b\n", "")
     if len(words) == 1:
         command.rich_help_panel = _PANEL_OF.get(words[0])

@@ -54,10 +54,9 @@ def import_config(
 ) -> None:
     """Convert the configuration of another gateway.
 
-    Exit 3 when something needs a hand.
-
     Reads LiteLLM's config.yaml, claude-code-router's config.json, Portkey's configs, and older settings of proxies that
     llmproxy replaces, .env files too. Each line is graded: exact, approximate, by hand or unsupported.
+    Exit code 3 when there is something left to do by hand.
     """
     from llmproxy.config.problems import ConfigError
     from llmproxy.importers.conversion import import_file

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from llmproxy.cli.tables import Row, TableColumn, render_table, text_cell
+from llmproxy.cli.tables import WARNING, Row, TableColumn, render_table, text_cell
 from llmproxy.importers.draft import Grade
 
 if TYPE_CHECKING:
     from llmproxy.importers.conversion import Conversion
 
-_STYLES = {Grade.exact: "green", Grade.approximate: "yellow", Grade.by_hand: "bold red", Grade.unsupported: "bold red"}
+_STYLES = {Grade.exact: "green", Grade.approximate: WARNING, Grade.by_hand: "bold red", Grade.unsupported: "bold red"}
 
 
 def _grade(row: Row) -> Text:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from rich.text import Text
 
 from llmproxy.cli.client import as_number, as_text, object_at, objects_in
-from llmproxy.cli.tables import RED, Row, TableColumn, count_cell, parse_timestamp, text_cell
+from llmproxy.cli.tables import RED, WARNING, Row, TableColumn, count_cell, parse_timestamp, text_cell
 from llmproxy.console.formatting import UNKNOWN, format_cost, format_duration
 
 _LEAST_NAME = 8
@@ -45,7 +45,7 @@ def _amount_text(row: Row, name: str) -> Text:
     text = _money(value) if row.get("kind") in _MONEY else count_cell(value)
     used = as_number(row.get("used"))
     if name == "left" and limit and used is not None and used >= _NEARLY * limit:
-        return Text(text, style=RED if used >= limit else "yellow")
+        return Text(text, style=RED if used >= limit else WARNING)
     if name == "forecast" and limit and value > limit:
         return Text(text, style=RED)
     return Text(text)

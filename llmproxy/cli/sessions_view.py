@@ -5,7 +5,7 @@ Begin reading at `render_sessions`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 
 from rich.text import Text
@@ -25,7 +25,8 @@ from llmproxy.cli.tables import (
     text_cell,
     tokens_cell,
 )
-from llmproxy.console.formatting import UNKNOWN, format_age, format_cost
+from llmproxy.cli.trace.rows import LOOPBACK
+from llmproxy.console.formatting import UNKNOWN, format_age, format_cost, format_short
 
 
 def render_sessions(page: Row, width: int, now_s: float) -> list[Text]:
@@ -106,21 +107,32 @@ def _cost_cell(session: Row) -> str:
     return UNKNOWN if unknown and not cost else f"{format_cost(cost)}{'+' if unknown else ''}"
 
 
+def _client(session: Row) -> str:
+    """Return the client, of a program on this machine what it calls itself: `claude-cli`."""
+    address, _, agent = text_cell(session.get("client")).partition(" ")
+    return agent.partition("/")[0] if agent and address in LOOPBACK else f"{address} {agent}".rstrip()
+
+
+def _tokens(kind: str) -> Callable[[Row], str]:
+    """Return a function for cells; a session counts tokens that nobody reported as 0."""
+    return lambda session: format_short(int(as_number(object_at(session, "tokens").get(kind)) or 0) or None)
+
+
 def _models(session: Row) -> str:
     models = session.get("models")
     return ", ".join(text_cell(model) for model in models) if isinstance(models, list) and models else UNKNOWN
 
 
 _COLUMNS = (
-    TableColumn("session", lambda row: text_cell(row.get("id")), least=10),
-    TableColumn("client", lambda row: text_cell(row.get("client")), least=9),
-    TableColumn("age", lambda row: format_age(row["age_ms"]), 90),
+    TableColumn("session", lambda row: text_cell(row.get("id")), least=10, enough=12),
+    TableColumn("client", _client, least=9, enough=10),
+    TableColumn("age", lambda row: format_age(row["age_ms"]), 90, rank=2),
     TableColumn("seen", lambda row: format_age(row["seen_ms"])),
     TableColumn("reqs", lambda row: count_cell(row.get("requests"))),
     TableColumn("errors", lambda row: errors_cell(row.get("errors"))),
-    TableColumn("models", _models, 60, least=8),
-    TableColumn("in", tokens_cell("input"), 80),
+    TableColumn("models", _models, 60, least=8, enough=15),
+    TableColumn("in", _tokens("input"), 80),
     TableColumn("cached", tokens_cell("cache_read"), 80),
-    TableColumn("out", tokens_cell("output"), 80),
+    TableColumn("out", _tokens("output"), 80),
     TableColumn("cost", _cost_cell, 70),
 )

@@ -12,11 +12,12 @@ from collections.abc import Callable, Iterator, Sequence
 from rich.console import Group
 from rich.text import Text
 
-from llmproxy.cli.cache_view import render_cache_line
+from llmproxy.cli.cache_view import cache_parts
 from llmproxy.cli.client import as_number, as_text, object_at, objects_in
 from llmproxy.cli.limits_view import limit_lists
 from llmproxy.cli.tables import (
     RED,
+    WARNING,
     Row,
     TableColumn,
     age_ms,
@@ -35,7 +36,7 @@ from llmproxy.console.formatting import UNKNOWN, format_age, format_cost, format
 from llmproxy.settings import format_size
 
 _BAD_RATE = 0.95
-_LEAST_NAME = 8
+_LEAST_NAME, _ENOUGH_NAME = 8, 26
 _OTHER = "other"  # of models that providers do not know, or beyond the limit of names
 _UNCALLED = {"cache": "from the cache", "unknown_model": "unknown model", _OTHER: "other"}
 _OTHER_MODELS, _OTHER_CALLS = "(other models)", "(other)"
@@ -53,7 +54,7 @@ def render_stats(page: Row, url: str, *, width: int, height: int | None = None, 
     """
     head = [_server(page, url), *(Text(line) for line in pack_parts(_requests(page), width))]
     if cache := object_at(page, "cache"):
-        head.append(render_cache_line(cache))
+        head += [Text(line) for line in pack_parts(cache_parts(cache), width)]
     if fault:
         head.append(Text(f"{fault}; trying again", style=RED))
     providers = list(_providers(page))
@@ -182,7 +183,7 @@ def _rate(row: Row) -> Text:
     if rate is None:
         return Text(UNKNOWN)
     text = f"{rate:.0%}" if rate in (0, 1) else f"{min(rate * 100, 99.9):.1f}%"
-    return Text(text, style=RED if rate < _BAD_RATE else "yellow" if rate < 1 else "")
+    return Text(text, style=RED if rate < _BAD_RATE else WARNING if rate < 1 else "")
 
 
 def _speed(row: Row) -> str:
@@ -225,7 +226,7 @@ def _target(row: Row) -> str:
 def _state(row: Row) -> Text:
     """Return the state of a circuit breaker in a word."""
     state = as_text(row.get("state"))
-    words = {"closed": "well", "half_open": "probing", "open": "out"}
+    words = {"closed": "healthy", "half_open": "probing", "open": "out"}
     if state == "closed" and as_number(row.get("at_limit_ms")):
         return Text("at limit", style=RED)
     return Text(words.get(state or "", UNKNOWN), style="" if state == "closed" else RED)
@@ -256,22 +257,22 @@ def _now(page: Row) -> float | None:
 
 
 _PROVIDERS = (
-    TableColumn("provider / model", lambda row: row["name"], least=_LEAST_NAME),
+    TableColumn("provider / model", lambda row: row["name"], least=_LEAST_NAME, enough=_ENOUGH_NAME),
     TableColumn("calls", lambda row: count_cell(row.get("requests"))),
     TableColumn("ok", _rate),
     TableColumn("p50", _part("latency_ms", "p50")),
     TableColumn("p95", _part("latency_ms", "p95")),
-    TableColumn("p99", _part("latency_ms", "p99")),
-    TableColumn("ttft", _part("first_token_ms", "p50")),
-    TableColumn("ttft95", _part("first_token_ms", "p95"), 130),
-    TableColumn("tok/s", _speed),
-    TableColumn("in", tokens_cell("input"), 100),
-    TableColumn("cached", tokens_cell("cache_read"), 100),
+    TableColumn("p99", _part("latency_ms", "p99"), rank=4),
+    TableColumn("ttft", _part("first_token_ms", "p50"), rank=1),
+    TableColumn("ttft95", _part("first_token_ms", "p95"), 130, rank=8),
+    TableColumn("tok/s", _speed, rank=3),
+    TableColumn("in", tokens_cell("input"), 100, rank=1),
+    TableColumn("cached", tokens_cell("cache_read"), 100, rank=2),
     TableColumn("out", tokens_cell("output"), 100),
-    TableColumn("reason", tokens_cell("reasoning"), 130),
+    TableColumn("reason", tokens_cell("reasoning"), 130, rank=7),
     TableColumn("cost", cost_cell, 90),
     TableColumn("now", lambda row: count_cell(row.get("in_flight"))),
-    TableColumn("over", lambda row: count_cell(row.get("failed_over")), 100),
+    TableColumn("over", lambda row: count_cell(row.get("failed_over")), 100, rank=6),
     TableColumn("errors", _failures),
 )
 _TARGETS = (

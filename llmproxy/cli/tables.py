@@ -11,7 +11,7 @@ from datetime import datetime
 from itertools import compress
 from typing import Any, NamedTuple
 
-from rich.cells import cell_len
+from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
 from llmproxy.cli.client import as_number, as_text, object_at
@@ -25,7 +25,7 @@ from llmproxy.console.formatting import (
     sanitize,
 )
 
-RED = "bold red"
+RED, WARNING = "bold red", "magenta"  # yellow and cyan cannot be read on white
 _BETWEEN = "  "
 
 _NARROWEST = 20  # narrower text is not readable
@@ -37,13 +37,16 @@ class TableColumn(NamedTuple):
     """A column: its head, the cell of a row, and the width of console from which it is shown.
 
     With `least` it holds words and shrinks where there is too little room, down to this width; without, it holds
-    numbers, which are right-aligned and never cut.
+    numbers, which are right-aligned and never cut. Before words are cut to less than `enough`, columns with a `rank`
+    are left out, the highest first.
     """
 
     head: str
     cell: Callable[[Row], Text | str]
     from_width: int = 0
     least: int = 0
+    enough: int = 0
+    rank: int = 0
 
 
 def render_table(columns: Sequence[TableColumn], rows: Sequence[Row], width: int) -> list[Text]:
@@ -55,9 +58,10 @@ def render_table(columns: Sequence[TableColumn], rows: Sequence[Row], width: int
     fitting = [column for column in columns if width >= column.from_width]
     cells = [[_drawn(column.cell(row)) for column in fitting] for row in rows]
     used = [any(map(str, each)) for each in zip(*cells, strict=True)] if rows else [True] * len(fitting)
-    fitting = list(compress(fitting, used))
-    cells = [list(compress(row, used)) for row in cells]
     widths = [max([len(column.head), *(_width(row[place]) for row in cells)]) for place, column in enumerate(fitting)]
+    used = _affordable(fitting, widths, used, width)
+    fitting, widths = list(compress(fitting, used)), list(compress(widths, used))
+    cells = [list(compress(row, used)) for row in cells]
     _narrow(fitting, widths, width)
     places = list(zip(fitting, widths, strict=True))
     return [
@@ -95,10 +99,10 @@ def fit_cell(cell: str, width: int, *, right: bool) -> str:
         if len(cell) > width:
             cell = cell[: width - 1] + "…"
         return cell.rjust(width) if right else cell.ljust(width)
-    text = Text(cell)
-    text.truncate(width, overflow="ellipsis")
-    room = " " * (width - text.cell_len)
-    return room + text.plain if right else text.plain + room
+    if cell_len(cell) > width:  # a wide character that is cut leaves a space
+        cell = f"{set_cell_size(cell, width - 1).rstrip()}…" if width else ""
+    room = " " * (width - cell_len(cell))
+    return room + cell if right else cell + room
 
 
 def _line(cells: Sequence[Text | str], places: Sequence[tuple[TableColumn, int]]) -> Text:
@@ -112,6 +116,21 @@ def _line(cells: Sequence[Text | str], places: Sequence[tuple[TableColumn, int]]
 
 def _width(cell: Text | str) -> int:
     return len(cell) if isinstance(cell, str) and cell.isascii() else cell_len(str(cell))
+
+
+def _affordable(columns: Sequence[TableColumn], widths: Sequence[int], used: Sequence[bool], width: int) -> list[bool]:
+    """Return which columns stay: those that are `used`, without those that give way to words."""
+    stays = list(used)
+
+    def over() -> int:
+        taken = [min(each, column.enough or each) for each, column in zip(widths, columns, strict=True)]
+        return sum(compress(taken, stays)) + sum(stays) - 1 - width
+
+    ranked = [place for place, column in enumerate(columns) if column.rank]
+    for place in sorted(ranked, key=lambda place: -columns[place].rank):
+        if over() > 0:
+            stays[place] = False
+    return stays
 
 
 def _narrow(columns: Sequence[TableColumn], widths: list[int], width: int) -> None:

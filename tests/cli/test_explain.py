@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 
+from llmproxy.cli.explain import check_dialect
 from llmproxy.dialects import catalog
 from tests.support.program import Program, run
 
@@ -80,18 +82,41 @@ def test_what_cannot_be_translated_ends_with_a_reason(
     assert message in done.stderr and "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("name", "dialect", "message"),
+    [
+        ("chat", "chat", ""),
+        ("anthropic", "messages", ""),
+        ("gemini", "gemini", ""),
+        ("openai", None, "'openai' speaks several dialects; choose chat or responses."),
+        ("latin", None, "Unknown dialect 'latin'; choose chat, responses, messages, gemini or converse."),
+    ],
+)
+def test_a_dialect_has_also_the_name_of_a_type_that_speaks_no_other(
+    name: str, dialect: str | None, message: str
+) -> None:
+    if dialect is not None:
+        assert check_dialect(name) == dialect
+        return
+    with pytest.raises(typer.BadParameter) as caught:
+        check_dialect(name)
+    assert str(caught.value) == message
+
+
 def test_who_answers_a_model_is_explained_for_each_dialect(tmp_path: Path) -> None:
     (tmp_path / "llmproxy.yaml").write_text(CONFIG)
     done = run("explain", "smart", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    chat = done.stdout.partition("chat: POST /v1/chat/completions")[2].partition("\nresponses: ")[0]
+    chat = done.stdout.partition("chat: POST /v1/chat/completions")[2].partition("\nmessages: ")[0]
     first, _, second = chat.partition("2. ")
     assert "route smart" in first and "1. claude (anthropic), model claude-haiku-4-5" in first
     assert "POST https://claude.test/v1/messages" in first and "translated into messages" in first
     assert "POST http://local.test:1234/v1/chat/completions" in second and "relayed unchanged" in second
     assert "model llama-y" in second
-    messages = done.stdout.partition("messages: POST")[2]
+    messages = done.stdout.partition("\nmessages: POST")[2]
     assert "relayed unchanged" in messages.partition("2. ")[0]
+    same = "gemini: POST /v1/models/smart:generateContent\nconverse: POST /model/smart/converse\n  route smart\n"
+    assert same in done.stdout, "what is the same is shown once"
     assert "t0ps3cret" not in done.stdout and "sk-secret" not in done.stdout
 
 
@@ -108,7 +133,8 @@ def test_what_would_be_dropped_of_a_request_is_shown_for_each_target(tmp_path: P
 def test_a_model_that_nobody_answers_is_reported(tmp_path: Path) -> None:
     (tmp_path / "llmproxy.yaml").write_text(CONFIG)
     done = run("explain", "gpt-9", cwd=tmp_path)
-    assert done.returncode == 0 and done.stdout.count("404: Unknown model 'gpt-9'") == len(catalog.codecs())
+    assert done.returncode == 0 and done.stdout.count("404: Unknown model 'gpt-9'") == 1
+    assert done.stdout.count(": POST ") == len(catalog.codecs())
 
 
 @pytest.mark.parametrize("arguments", [["smart", "--request", "x.json"], ["smart", "--dialect", "latin"], []])
@@ -139,7 +165,7 @@ models: [{name: smart, targets: [a/x, {provider: b, model: y, weight: 0}, b/z]}]
         assert program.post("/v1/chat/completions", {"model": "smart", "messages": []}).status == 200
         done = run("explain", "smart", "--dialect", "chat", cwd=tmp_path)
     assert "  strategy priority, order now: b/z, b/y\n" in done.stdout
-    assert "     out, next try in " in done.stdout and "     well, 0 calls under way" in done.stdout
+    assert "     out, next try in " in done.stdout and "     healthy, 0 calls under way" in done.stdout
 
 
 def test_all_dialects_show_the_same_turn(tmp_path: Path) -> None:

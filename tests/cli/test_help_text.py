@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import io
+import re
+import shlex
 import sys
 from collections.abc import Iterator
 from functools import cache
@@ -69,9 +71,21 @@ def test_help_shows_examples_and_variables_within_eighty_columns(
     capsys: pytest.CaptureFixture[str], words: str
 ) -> None:
     output = shown(capsys, *words.split(), "--help")
+    assert "One of" not in output or "|" not in output.partition("Options:")[2].partition("Examples:")[0]
     assert "\n  Examples:\n    " in output and "\x1b" not in output and "<" not in output.partition("Options:")[0]
     assert all(name in output for name in HELP[words].environment)
     assert not [line for line in output.splitlines() if len(line) > 90 and not line.startswith("    llmproxy")]
+
+
+@pytest.mark.parametrize(("words", "example"), [(words, each) for words in HELP for each in HELP[words].examples])
+def test_an_example_is_parsed_when_it_is_pasted(words: str, example: str) -> None:
+    bare = re.sub(r'^eval "\$\((.*)\)"$', r"\1", example)
+    arguments = cli.command_line(shlex.split(re.split(r" [|<] ", bare)[0])[1:])
+    command: Any = PROGRAM
+    while isinstance(command, TyperGroup) and arguments:
+        command = command.commands[arguments.pop(0)]
+    with command.make_context("llmproxy", arguments):
+        pass
 
 
 def test_help_of_a_command_can_be_asked_for_in_three_ways(capsys: pytest.CaptureFixture[str]) -> None:
@@ -98,6 +112,11 @@ def test_on_a_terminal_help_has_panels_and_loses_no_bracket(
     lines = Text.from_ansi(window.getvalue()).plain.splitlines()
     assert any("─ One upstream " in line for line in lines) and any("─ Watching " in line for line in lines)
     assert any("--port" in line and " PORT " in line for line in lines) and "<bool>" not in window.getvalue()
+    monkeypatch.delenv("NO_COLOR")
+    monkeypatch.setattr(sys, "stdout", coloured := Window())
+    with pytest.raises(SystemExit):
+        cli.main(["serve", "--help"])
+    assert "35m" in coloured.getvalue() and not re.search(r"\x1b\[[0-9;]*(33|36)m", coloured.getvalue())
     monkeypatch.setenv("TERM", "dumb")
     monkeypatch.setattr(sys, "stdout", plain := Window())
     with pytest.raises(SystemExit):

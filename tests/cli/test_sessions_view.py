@@ -56,7 +56,7 @@ def test_a_session_is_a_line_and_all_figures_are_one() -> None:
     head, row, more, _, figures = listed(140)
     assert head.split() == ["session", "client", "age", "seen", "reqs", "errors", "models", "in", "out", "cost"]
     assert row.split() == [
-        *("s_3f2a9c01d4e85b76", "127.0.0.1", "openai/python", "10m", "30s", "4", "1"),
+        *("s_3f2a9c01d4e85b76", "openai", "10m", "30s", "4", "1"),
         *("gpt-4o,", "claude-sonnet-4-5", "12.0k", "200", "$0.0125+"),
     ]
     assert more == "… 2 more; show more with -n"

@@ -69,7 +69,7 @@ def test_a_cache_has_a_line_of_its_own() -> None:
 
     lines = drawn(page() | {"cache": cache})
 
-    assert lines[2] == "cache  hits 3 (75.0%)  misses 1  saved 1200 tokens in, 85 tokens out, 12.50s"
+    assert lines[2] == "cache hits 3 (75.0%)  misses 1  saved 1200 tokens in, 85 tokens out, 12.50s"
     assert not any(line.startswith("cache") for line in drawn(page()))
 
 
@@ -258,7 +258,7 @@ def test_each_target_has_a_row_with_the_state_of_its_breaker() -> None:
     lines = drawn(page() | {"targets": targets})
     start = lines.index("targets: 3")
     rows = [line.split() for line in lines[start + 2 : start + 4]]
-    assert rows == [["a/gpt", "well", "0", "1"], ["b", "out", "7", "2", "12s"]]
+    assert rows == [["a/gpt", "healthy", "0", "1"], ["b", "out", "7", "2", "12s"]]
 
 
 def test_costs_have_a_column_and_a_sum() -> None:

@@ -85,7 +85,7 @@ def test_times_are_reported_by_how_long_ago_they_were() -> None:
         ("ab", True, "  ab"),
         ("abcde", False, "abc…"),
         ("日本", True, "日本"),
-        ("日本語", False, "日 …"),
+        ("日本語", False, "日… "),
     ],
 )
 def test_a_cell_has_the_width_that_is_seen(cell: str, right: bool, shown: str) -> None:
@@ -108,3 +108,15 @@ def test_further_lines_hang_below_the_first() -> None:
         " " * 8,
     ]
     assert head.plain == "status  ", "the head is not changed"
+
+
+@pytest.mark.parametrize(("width", "heads"), [(60, "name more calls errors"), (44, "name calls errors")])
+def test_a_column_gives_way_before_a_name_is_cut(width: int, heads: str) -> None:
+    columns = [
+        TableColumn("name", lambda row: row["name"], least=8, enough=26),
+        TableColumn("more", lambda row: "12345678", rank=1),
+        TableColumn("calls", lambda row: "12"),
+        TableColumn("errors", lambda row: "0"),
+    ]
+    lines = render_table(columns, [{"name": "claude-haiku-4-5-20251001"}], width)
+    assert lines[0].plain.split() == heads.split() and "claude-haiku-4-5-20251001" in lines[1].plain

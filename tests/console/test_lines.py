@@ -205,7 +205,9 @@ def test_one_half_alone() -> None:
     [asked] = printed(over(ended(session="s")), responses=False)
     assert re.fullmatch(r"\S+ \S+ POST /v1/chat/completions gpt-4o +session s", asked)
     [came] = printed(over(ended(session="s")), requests=False)
-    assert "POST" not in came and "session" not in came and re.search(r" gpt-4o +openai +200 +250ms tokens 1200/85", came)
+    assert (
+        "POST" not in came and "session" not in came and re.search(r" gpt-4o +openai +200 +250ms tokens 1200/85", came)
+    )
 
 
 def test_ids_tell_which_end_belongs_to_which_arrival() -> None:

@@ -56,7 +56,11 @@ async def run(printer: Printer, *exchanges: Exchange, reply: bytes = REPLY) -> N
 async def test_by_default_an_exchange_is_one_line(out: io.StringIO) -> None:
     await run(configured(), talked(), talked())
     first, second = out.getvalue().splitlines()
-    assert first == second and " POST /v1/chat/completions gpt-4o " in first and re.search(r" 200 +\S+ tokens 1200/85", first)
+    assert (
+        first == second
+        and " POST /v1/chat/completions gpt-4o " in first
+        and re.search(r" 200 +\S+ tokens 1200/85", first)
+    )
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ from llmproxy.console.formatting import (
 from llmproxy.records.entry import Entry
 from llmproxy.wire.timestamp import format_timestamp
 
-RED, YELLOW, DIM = "red", "yellow", "dim"
+RED, MAGENTA, DIM = "red", "magenta", "dim"
 
 
 class EntryColumn(NamedTuple):
@@ -97,7 +97,7 @@ def _model(entry: Entry) -> str:
 def _client(entry: Entry) -> str:
     """Return the name of the client, else its address, of a program on this machine what it calls itself."""
     client = entry.client
-    if client.name or client.address not in _LOOPBACK:
+    if client.name or client.address not in LOOPBACK:
         return client.name or client.address
     return client.agent.partition("/")[0]
 
@@ -111,7 +111,7 @@ def _cost(entry: Entry) -> str:
     return format_cost(entry.cost_usd) if entry.cost_usd else ""
 
 
-_LOOPBACK = ("127.0.0.1", "::1")
+LOOPBACK = ("127.0.0.1", "::1")
 _WIDE = 100  # from this width on there is room for seconds beside a date
 _TIME = EntryColumn("time", 8, 8, 2, _time)
 _DATE = EntryColumn("time", 11, 11, 2, _day_and_minute)
@@ -175,8 +175,8 @@ class EntryTable:
         return before != self._columns
 
     def row(self, entry: Entry) -> Text:
-        """Return one exchange; failed ones are red, cancelled ones yellow."""
-        style = RED if entry.failed else YELLOW if entry.outcome == "cancelled" else ""
+        """Return one exchange; failed ones are red, cancelled ones magenta."""
+        style = RED if entry.failed else MAGENTA if entry.outcome == "cancelled" else ""
         columns = list(self._columns.items())
         drawn_columns = columns if entry.error is None else columns[: self._error_place()]
         cells = [_fit(column.value(entry), width, column.right) for column, width in drawn_columns]

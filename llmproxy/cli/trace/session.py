@@ -90,9 +90,11 @@ def print_session(console: Console, records: Iterable[Record], threads: Iterable
     transcript, width = SessionTranscript(), wrap_width(console)
     rows = EntryTable(console.width, dates=True, growing=True)
     for number, record in enumerate(records):
-        if rows.grow(record) and number:
+        moved = rows.grow(record)
+        if number:
+            print_line(console, Text())
+        if moved or not number:
             print_line(console, rows.head())
-        print_line(console, Text() if number else rows.head())
         line = rows.row(record)
         line.stylize("bold")
         print_line(console, line)

@@ -40,10 +40,11 @@ from llmproxy.transcripts.transcript import (
     response_bytes,
 )
 
-_BOLD, _ROLE = "bold", "cyan"
+_BOLD, _ROLE = "bold", "magenta"
 _LEAST_TEXT = 20
 _LONGEST = 200
 _TIME_WIDTH = 13  # of the times in front of a timeline
+_WHOLE = ("start", "tokens", "finish", "error")  # moments that are never cut
 
 
 def print_record(console: Console, record: Record, *, headers: bool = False) -> None:
@@ -53,7 +54,7 @@ def print_record(console: Console, record: Record, *, headers: bool = False) -> 
     for title, lines in (
         ("", _head(record, width)),
         ("conversation", _conversation(record, width)),
-        *((title, _headers(each)) for title, each in listed if headers),
+        *((title, _headers(each, width)) for title, each in listed if headers),
         ("timeline", _timeline(record, width)),
     ):
         rendered = list(lines)
@@ -185,10 +186,10 @@ def render_truncation(record: Record) -> Iterator[Text]:
             yield Text(f"  the trace holds only a part of the {name} of {format_size(part.size)}", style=DIM)
 
 
-def _headers(headers: dict[str, str | list[str]] | None) -> Iterator[Text]:
+def _headers(headers: dict[str, str | list[str]] | None, width: int | None) -> Iterator[Text]:
     for name, value in (headers or {}).items():
         for each in value if isinstance(value, list) else [value]:
-            yield Text(f"  {sanitize(name)}: {sanitize(each)}")
+            yield from wrap(f"  {sanitize(name)}: {sanitize(each)}", 4, width)
 
 
 def _timeline(record: Record, width: int | None) -> Iterator[Text]:
@@ -200,7 +201,11 @@ def _timeline(record: Record, width: int | None) -> Iterator[Text]:
         line = f"  {_at(attempt.started_ms)}  {sanitize(text)}"
         yield from wrap(line, _TIME_WIDTH, width, RED if attempt.error else "")
     for moment in stream_moments(record):
-        row = Text(f"  {_at(moment.at_ms)}  {sanitize(moment.describe(), _LONGEST)}")
+        line = f"  {_at(moment.at_ms)}  {sanitize(moment.describe(), _LONGEST)}"
+        if moment.kind in _WHOLE:
+            yield from wrap(line, _TIME_WIDTH, width)
+            continue
+        row = Text(line)
         row.truncate(width or _LONGEST, overflow="ellipsis")
         yield row
     yield Text(f"  {_at(record.duration_ms)}  {sanitize(record.outcome)}, {format_size(record.response.size)} sent")

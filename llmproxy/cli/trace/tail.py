@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,8 +17,9 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from llmproxy.cli.client import PageError, as_number, as_text, fetch_page, object_at, objects_in
+from llmproxy.cli.client import PageError, as_number, fetch_page, object_at, objects_in
 from llmproxy.cli.output import print_line
+from llmproxy.cli.tables import Row, TableColumn, render_table, text_cell
 from llmproxy.cli.trace.directory import server_writing_to
 from llmproxy.cli.trace.json_output import escape_json
 from llmproxy.cli.trace.rows import DIM, EntryTable
@@ -32,6 +34,7 @@ _RESIZE_S = 0.1
 # The intervals for asking a server, and for looking for one.
 _ASK_S, _SEARCH_S = 0.5, 3.0
 _MOST_RUNNING = 8
+_MOST_RECENT = 200  # rows that are drawn again when the window is resized
 
 
 class RunningExchanges:
@@ -72,13 +75,14 @@ class TraceTail:
         self._matches = matches
         self._json = as_json
         self._rows: EntryTable | None = None
+        self._recent: deque[Entry] = deque(maxlen=_MOST_RECENT)
 
     def run(self, count: int, *, follow: bool) -> None:
         """Print the last `count`, and with `follow` new ones, until it is interrupted."""
         if follow:
             self._traces.skip()
         newest = self.newest(count)
-        self._show(newest)
+        self._show_new(newest)
         if not follow:
             return
         if not newest:
@@ -86,7 +90,7 @@ class TraceTail:
         if self._json or not self._console.is_terminal or self._console.is_dumb_terminal:
             while True:
                 time.sleep(_POLL_S)
-                self._show(self._new())
+                self._show_new(self._new())
         self._live(RunningExchanges(self._traces.directory))
 
     def newest(self, count: int) -> list[Entry]:
@@ -109,8 +113,12 @@ class TraceTail:
         with Live(console=self._console, auto_refresh=False, transient=True) as live:
             while True:
                 live.update(self._below(running.exchanges), refresh=True)
-                self._wait(self._console.size)
-                self._show(self._new())
+                width, height = self._console.size
+                self._wait((width, height))
+                if self._console.width != width:
+                    self._console.clear()  # the terminal has wrapped the old lines again
+                    self._show(list(self._recent)[-height:])
+                self._show_new(self._new())
 
     def _wait(self, size: tuple[int, int]) -> None:
         """Wait until the next look, or until the window is resized."""
@@ -121,10 +129,14 @@ class TraceTail:
     def _below(self, exchanges: Sequence[Mapping[str, Any]]) -> Group:
         width, height = self._console.size
         most = max(1, min(_MOST_RUNNING, height - 4))
-        lines = [_running_line(each, width) for each in exchanges[:most]]
+        lines = render_table(_RUNNING, exchanges[:most], width)[1:]
         if len(exchanges) > most:
             lines.append(Text(f"and {len(exchanges) - most} more in flight", style=DIM))
         return Group(*([Text("in flight:", style=DIM), *lines] if lines else []))
+
+    def _show_new(self, entries: Sequence[Entry]) -> None:
+        self._recent.extend(entries)
+        self._show(entries)
 
     def _show(self, entries: Sequence[Entry]) -> None:
         for entry in entries:
@@ -140,20 +152,22 @@ class TraceTail:
         sys.stdout.flush()
 
 
-def _running_line(exchange: Mapping[str, Any], width: int) -> Text:
-    """Return one running exchange: age, id, status, model, provider, bytes sent, session or client."""
-    sent = as_number(exchange.get("sent_bytes"))
-    who = as_text(exchange.get("session")) or as_text(exchange.get("client")) or ""
+def _status(exchange: Row) -> str:
     status = as_number(exchange.get("status"))
-    cells = [
-        f"{format_age(as_number(exchange.get('age_ms'))):>8}",
-        f"{as_text(exchange.get('id')) or '':.6}",
-        "waiting" if status is None else f"{status:<7g}",
-        f"{as_text(exchange.get('model')) or as_text(exchange.get('path')) or '':<24}",
-        f"{as_text(exchange.get('provider')) or '':<9}",
-        f"{format_size(int(sent)) if sent else '':>7}",
-        who,
-    ]
-    line = Text(sanitize(" ".join(cells)).rstrip(), style="cyan", no_wrap=True, overflow="ellipsis")
-    line.truncate(width, overflow="ellipsis")
-    return line
+    return "waiting" if status is None else f"{status:g}"
+
+
+def _sent(exchange: Row) -> str:
+    sent = as_number(exchange.get("sent_bytes"))
+    return format_size(int(sent)) if sent else ""
+
+
+_RUNNING = (
+    TableColumn("age", lambda row: format_age(as_number(row.get("age_ms")))),
+    TableColumn("id", lambda row: text_cell(row.get("id"))[:6], least=6),
+    TableColumn("status", _status, least=3),
+    TableColumn("model", lambda row: text_cell(row.get("model") or row.get("path")), least=18, enough=24),
+    TableColumn("provider", lambda row: text_cell(row.get("provider")), least=8, enough=9, rank=2),
+    TableColumn("sent", _sent, rank=1),
+    TableColumn("who", lambda row: text_cell(row.get("session") or row.get("client")), least=8, enough=8, rank=3),
+)

@@ -54,7 +54,7 @@ def sum_entries(entries: Iterable[Entry]) -> dict[str, Any]:
     total = _Group()
     first = last = None
     for entry in entries:
-        key = (entry.provider or "", entry.model or "")
+        key = (entry.provider or ("cache" if entry.cache == "hit" else ""), entry.model or "")
         groups.setdefault(key, _Group()).add(entry)
         total.add(entry)
         first = entry.started if first is None else min(first, entry.started)

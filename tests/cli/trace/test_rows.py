@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from rich.text import Text
 
-from llmproxy.cli.trace.rows import RED, YELLOW, EntryTable
+from llmproxy.cli.trace.rows import MAGENTA, RED, EntryTable
 from tests.support.records import entry
 
 ODD: list[dict[str, Any]] = [
@@ -81,7 +81,7 @@ def test_a_provider_s_own_error_needs_no_code() -> None:
         ({}, ""),
         ({"status": 500}, RED),
         ({"outcome": "broken"}, RED),
-        ({"outcome": "cancelled", "status": None}, YELLOW),
+        ({"outcome": "cancelled", "status": None}, MAGENTA),
     ],
 )
 def test_failures_stand_out(changes: dict[str, Any], style: str) -> None:

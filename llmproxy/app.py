@@ -36,12 +36,11 @@ from llmproxy.routing.router import Router
 from llmproxy.routing.sealed_history import SealedHistories
 from llmproxy.routing.shared_health import SharedHealth
 from llmproxy.server.edge import Edge
-from llmproxy.server.metrics_listener import metrics_listener
 from llmproxy.server.pages.admin import Admin
 from llmproxy.server.pages.models import ModelList
 from llmproxy.server.pages.openapi import OpenApi, Protection
 from llmproxy.server.process import check_file_limit, loop_factory, prepare_process
-from llmproxy.server.registration import Registration, announced_host, trace_directories
+from llmproxy.server.registration import trace_directories
 from llmproxy.server.request_body import Limits
 from llmproxy.server.reuse import Reuse
 from llmproxy.server.runtime import Component, Runtime, start_error
@@ -49,7 +48,7 @@ from llmproxy.server.service_manager import passed_socket
 from llmproxy.server.shared import Shared
 from llmproxy.server.shutdown import GRACE_S, Shutdown, stop_signals
 from llmproxy.server.tls import HANDSHAKE_S, ServerTls, renewed
-from llmproxy.serving import Serving
+from llmproxy.serving import Serving, own_metrics_port, registration_of
 from llmproxy.state import State
 from llmproxy.stores.open_stores import Stores
 from llmproxy.stores.quotas import MAX_COUNTERS
@@ -328,18 +327,12 @@ async def _serve_until(
     server = loaded.checked().server
     listener = await _listen(edge, server.host, server.port, sock, tls)
     try:
-        host, port = listener.sockets[0].getsockname()[:2]
-        scheme = "http" if tls is None else "https"
-        address = f"{scheme}://{announced_host(server.host if sock is None else host, host)}:{port}"
-        registration = Registration(version=__version__, file=loaded.path, url=address, host=host, port=port)
-        telemetry = loaded.checked().telemetry
-        metrics = metrics_listener(
-            telemetry.prometheus_host or server.host, telemetry.metrics_port, edge.shared.render_metrics
-        )
+        registration = registration_of(loaded, listener.sockets[0], inherited=sock is not None)
+        metrics = own_metrics_port(loaded, edge.shared.render_metrics)
         reloading = serving.reloading(registration, tls)
         async with registration.kept(trace_directories(serving.runtime.middlewares)), renewed(tls), metrics, reloading:
-            announce(address)
-            async with serving.service.serving(address):
+            announce(registration.url)
+            async with serving.service.serving(registration.url):
                 await stop.wait()
         timeout_s = serving.shutdown_timeout_s()
         log.info("stopping: no new connections; waiting up to %g s for running exchanges", timeout_s)

@@ -1,4 +1,4 @@
-"""Keep the runtime in effect while the process serves: reloads, the end, and the service manager.
+"""Keep the runtime in effect while the process serves: reloads, the end, the service manager, how others find it.
 
 Begin reading at `Serving.reloading`.
 """
@@ -7,19 +7,42 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
 import threading
 from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 
+from llmproxy import __version__
+from llmproxy.config.load import Loaded
 from llmproxy.reload import Replacement
 from llmproxy.server.edge import Edge
 from llmproxy.server.loop_watch import LoopWatch
-from llmproxy.server.registration import Registration, trace_directories
+from llmproxy.server.metrics_listener import RenderMetrics, metrics_listener
+from llmproxy.server.registration import Registration, announced_host, trace_directories
 from llmproxy.server.reloading import Reloaded, Reloader
 from llmproxy.server.runtime import Runtime
 from llmproxy.server.service_manager import ServiceManager
 from llmproxy.server.shutdown import AT_ONCE_S, Shutdown
 from llmproxy.server.tls import ServerTls
 from llmproxy.server.user_frames import UserFrames
+
+
+def registration_of(loaded: Loaded, listener: socket.socket, *, inherited: bool) -> Registration:
+    """Return the entry of the server that listens on `listener`, which is not bound to the configured host where it
+    was `inherited`."""
+    server = loaded.checked().server
+    host, port = listener.getsockname()[:2]
+    scheme = "http" if server.tls is None else "https"
+    url = f"{scheme}://{announced_host(host if inherited else server.host, host)}:{port}"
+    return Registration(version=__version__, file=loaded.path, url=url, host=host, port=port)
+
+
+def own_metrics_port(loaded: Loaded, render: RenderMetrics) -> AbstractAsyncContextManager[str | None]:
+    """Serve the metrics at the port of their own that is configured, within the block."""
+    config = loaded.checked()
+    return metrics_listener(
+        config.telemetry.prometheus_host or config.server.host, config.telemetry.metrics_port, render
+    )
 
 
 class Serving:

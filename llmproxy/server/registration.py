@@ -23,9 +23,10 @@ _UNREGISTER_S = 1.0
 
 
 class Registration:
-    """The entry of this server in the registry. `file` is its configuration, None without one."""
+    """The entry of this server in the registry. `file` is its configuration, None without one; `url` its address."""
 
     def __init__(self, *, version: str, file: str | None, url: str, host: str, port: int) -> None:
+        self.url = url
         self._path: Path | None = None
         self._server = servers.RunningServer(
             pid=os.getpid(),

@@ -16,20 +16,19 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import Any
 
-from llmproxy import __version__
 from llmproxy.config.load import Loaded
 from llmproxy.config.schema import ServerConfig
 from llmproxy.errors import ProxyError
 from llmproxy.metrics.process_samples import process_samples
 from llmproxy.metrics.sample import Sample
 from llmproxy.reload import check_reloaded, export_dotenv, load_again, watch_files
-from llmproxy.server.metrics_listener import metrics_listener
 from llmproxy.server.peers import ReloadReport, ServerHealth
 from llmproxy.server.process import check_file_limit
-from llmproxy.server.registration import Registration, announced_host
+from llmproxy.server.registration import Registration
 from llmproxy.server.reloading import Reloaded, Reloader
 from llmproxy.server.service_manager import ServiceManager
 from llmproxy.server.shutdown import GRACE_S, Shutdown, stop_signals
+from llmproxy.serving import own_metrics_port, registration_of
 from llmproxy.stores.facet import StoreFault
 from llmproxy.stores.store_server import StoreServer
 from llmproxy.workers.gathering import Answering, Gathering
@@ -340,7 +339,8 @@ async def supervise(
             if supervisor.failure.done():
                 raise supervisor.failure.result()
             if not stop.is_set():
-                await _serve_until(stop, supervisor, listeners[0], announce, server.host if sock is None else None)
+                registration = registration_of(supervisor.loaded, listeners[0], inherited=sock is not None)
+                await _serve_until(stop, supervisor, registration, announce)
         finally:
             acceptor.close()
             # The thread of `shutdown` would end this process alone: workers are killed a moment before.
@@ -364,24 +364,15 @@ def _check_shares(server: ServerConfig) -> None:
 async def _serve_until(
     stop: asyncio.Event,
     supervisor: Supervisor,
-    listener: socket.socket,
+    registration: Registration,
     announce: Callable[[str], None],
-    configured_host: str | None,
 ) -> None:
     """Be the server for everybody else until `stop` is set."""
-    config = supervisor.loaded.checked()
-    host, port = listener.getsockname()[:2]
-    scheme = "http" if config.server.tls is None else "https"
-    address = f"{scheme}://{announced_host(configured_host or host, host)}:{port}"
-    registration = Registration(version=__version__, file=supervisor.loaded.path, url=address, host=host, port=port)
-    telemetry = config.telemetry
-    metrics = metrics_listener(
-        telemetry.prometheus_host or config.server.host, telemetry.metrics_port, supervisor.metrics
-    )
+    metrics = own_metrics_port(supervisor.loaded, supervisor.metrics)
     service = ServiceManager(os.environ)
     async with registration.kept(supervisor.traces()), metrics, _reloading(supervisor, registration, service):
-        announce(address)
-        async with service.serving(address), supervisor.watched(service.watchdog_s):
+        announce(registration.url)
+        async with service.serving(registration.url), supervisor.watched(service.watchdog_s):
             await stop.wait()
     log.info(
         "stopping: no new connections; waiting up to %g s for running exchanges",

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from llmproxy.dialects.encode_context import DEFAULT_OPTIONS, EncodeContext, Losses, Options
-from llmproxy.dialects.model import Reply, Request
+from llmproxy.dialects.model import Message, Reply, Request
 from llmproxy.dialects.provider_errors import decode_error
 from llmproxy.dialects.stream_decode import StreamDecoder
 from llmproxy.dialects.stream_encode import StreamEncoder
@@ -21,6 +21,10 @@ _LONGEST_WORD = 64
 
 
 def _no_finish_reason(response: Mapping[str, Any]) -> str | None:
+    return None
+
+
+def _dependent(items: list[Any], first: int) -> list[Message] | None:
     return None
 
 
@@ -52,8 +56,11 @@ class Codec:
     * `stream_decoder` makes a decoder for one stream of a provider, `stream_encoder` an encoder for one client.
     * `stop_words` are the finish reasons of its vendors that are understood; others become the end of a turn, and are
       listed. None: all of them.
+    * `decode_turns` reads the items of the list `turns` alone, the first of which has the given index; None where they
+      depend on those before. Raises BadRequest as `decode_request` does.
     * `finish_reason_of` returns the finish reason in an answer that `encode_response` wrote.
 
+    `turns` is the member of a request with the list of its messages, "" where they are never read apart from the rest.
     Clients send their key in the header `key_header` behind `key_scheme`. `takes_url` are the kinds of media that a
     request can name by URL. `needs_thinking` says of a model that it refuses to think in a tool turn whose earlier
     thinking is missing; `seal` is the `Thinking.dialect` that its providers accept back, its own name unless it
@@ -70,6 +77,8 @@ class Codec:
     encode_response: Callable[[Reply, Request, EncodeContext], dict[str, Any]]
     stream_decoder: Callable[[], StreamDecoder]
     stream_encoder: Callable[[Request], StreamEncoder]
+    turns: str = ""
+    decode_turns: Callable[[list[Any], int], list[Message] | None] = _dependent
     fit_request: Callable[[Request, EncodeContext], Request] = _unchanged
     knows_model: Callable[[str], bool] = _unknown
     decode_error: Callable[[int, bytes], ProxyError] = decode_error
@@ -93,6 +102,15 @@ class Codec:
     def __post_init__(self) -> None:
         object.__setattr__(self, "seal", self.seal or self.name)
 
-    def context(self, dialect: str, losses: Losses, options: Options = DEFAULT_OPTIONS) -> EncodeContext:
+    def context(
+        self,
+        dialect: str,
+        losses: Losses,
+        options: Options = DEFAULT_OPTIONS,
+        *,
+        continued: bool = False,
+        piece: bool = False,
+    ) -> EncodeContext:
         """Return the context in which this dialect encodes values of `dialect`."""
-        return EncodeContext(losses=losses, options=options, own=dialect == self.name)
+        own = dialect == self.name
+        return EncodeContext(losses=losses, options=options, own=own, continued=continued, piece=piece)

@@ -4,7 +4,7 @@ the values come from the dialect that is written. Begin reading at `EncodeContex
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple, NoReturn, TypeAlias
 
@@ -32,6 +32,10 @@ MAX_LOSSES = 1000
 
 MAX_PATH_LENGTH = 100
 """How much of the path of a loss is listed: a client may call a member anything."""
+
+
+class NeedsAllMessages(Exception):
+    """Raised where a request holds only its last messages, and what is written depends on those before."""
 
 
 class Adaptation(NamedTuple):
@@ -85,6 +89,12 @@ class Losses:
         """List what only the dialect of `node` understands."""
         for path in paths_of(node.extra, node.path) if node.extra else ():
             self.drop(path)
+
+    def add(self, dropped: Sequence[str], adapted: Mapping[str, Adaptation]) -> None:
+        """List what was listed before, of which nothing is listed here yet."""
+        self._seen.update(dropped)
+        self.dropped += dropped
+        self.adapted |= adapted
 
     def refuse(self, path: str, why: str) -> NoReturn:
         """Raise a 400 for content that the target cannot carry. `why` is a sentence that begins with what stands at
@@ -149,6 +159,8 @@ DEFAULT_OPTIONS = Options()
 
 class EncodeContext(msgspec.Struct, frozen=True, kw_only=True):
     """One encoding. With `own` the values come from the dialect that is written, and go back as they stood.
+    `continued` says that the messages follow others, which end with the user and are known already. With `piece`
+    nothing is of use but what becomes of the messages.
 
     A msgspec struct, as one is made for each answer: 0.2 µs instead of 0.8 for a dataclass.
     """
@@ -156,6 +168,13 @@ class EncodeContext(msgspec.Struct, frozen=True, kw_only=True):
     losses: Losses
     options: Options = DEFAULT_OPTIONS
     own: bool = False
+    continued: bool = False
+    piece: bool = False
+
+    def need_all_messages(self) -> None:
+        """Raise NeedsAllMessages where the messages follow others, and what is written depends on those."""
+        if self.continued and not self.piece:
+            raise NeedsAllMessages
 
     @property
     def takes_custom(self) -> bool:

@@ -88,6 +88,10 @@ class ToolNames:
             for message in request.messages
         ]
 
+    def accepts(self, messages: Sequence[Message]) -> bool:
+        """Return whether no call in `messages` needs another name."""
+        return not any([self._has_refused(message) for message in messages])
+
     def needed(self) -> bool:
         """Return whether any name was replaced."""
         return bool(self._originals)

@@ -70,8 +70,8 @@ class ReasoningStore:
                 ids.append(block.id)
         return ids
 
-    async def fetch(self, identity: str, dialect: str, request: Request) -> Mapping[str, KeptReasoning]:
-        """Return what is known of the tool calls in `request`, by their ids."""
+    async def fetch(self, identity: str, dialect: str, request: Request) -> Mapping[str, KeptReasoning] | None:
+        """Return what is known of the tool calls in `request`, by their ids; None when the store does not answer."""
         calls = {
             block.id: _key(identity, dialect, block.id)
             for message in request.messages
@@ -84,7 +84,7 @@ class ReasoningStore:
         try:
             values = await self._store.get_many(list(calls.values()))
         except StoreFault:
-            return {}
+            return None
         found = {name: read_as(_DECODER, value) for name, value in zip(calls, values, strict=True) if value is not None}
         return {name: kept for name, kept in found.items() if kept is not None}
 
@@ -146,15 +146,15 @@ def _restored(message: Message, kept: Mapping[str, KeptReasoning]) -> Message:
     return msgspec.structs.replace(message, content=content)
 
 
-def lacks_reasoning(request: Request, dialect: str) -> bool:
+def lacks_reasoning(request: Request, dialect: str) -> bool | None:
     """Return whether the tool turn under way (since the last words of the user) has calls without thinking of `dialect`
-    in front of them."""
+    in front of them; None where it began before these messages, and they have not."""
     for message in reversed(request.messages):
         if message.role == "user" and any(not isinstance(block, ToolResult) for block in message.content):
             return False
         if message.role == "assistant" and _called_without(message, dialect):
             return True
-    return False
+    return None
 
 
 def _called_without(message: Message, dialect: str) -> bool:

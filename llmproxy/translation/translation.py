@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
@@ -14,7 +15,7 @@ import msgspec
 
 from llmproxy.dialects.codec import Codec
 from llmproxy.dialects.custom_tools import CustomCalls
-from llmproxy.dialects.encode_context import Losses, Options
+from llmproxy.dialects.encode_context import Losses, NeedsAllMessages, Options
 from llmproxy.dialects.members import parse
 from llmproxy.dialects.model import (
     Block,
@@ -38,6 +39,17 @@ from llmproxy.dialects.summary import Summary
 from llmproxy.dialects.tool_results import move_results
 from llmproxy.errors import BadRequest, ProxyError, UpstreamError
 from llmproxy.translation.reasoning_store import KeptReasoning, drop_foreign, lacks_reasoning, restore
+from llmproxy.translation.repeated_turns import (
+    KeptTurns,
+    begins_with_model,
+    ends_with_user,
+    ids_in,
+    is_repeatable,
+    item_of,
+    nothing_kept,
+    place_to_cut,
+    write_turns,
+)
 from llmproxy.wire.framing import Framing
 from llmproxy.wire.json import write_unicode
 from llmproxy.wire.sse import SSE
@@ -63,6 +75,9 @@ class Translation:
     the words of the client's dialect, with the usage that the provider counted, also where the client did not ask
     for it. `response` is the whole answer as an object, where the client's dialect has one. `content` holds the
     blocks of a whole reply, as the provider sent it: of a stream only the thinking and the tool calls.
+
+    With `repeats`, the beginning of the conversation is written on its own, and `kept` has it for the next turn. Where
+    `kept` is given, the request has only the messages behind it.
     """
 
     def __init__(
@@ -77,6 +92,8 @@ class Translation:
         owner: str = "",
         reply_id: str | None = None,
         framing: Framing = SSE,
+        repeats: bool = False,
+        kept: KeptTurns | None = None,
     ) -> None:
         self.losses = Losses(strict=strict)
         self.summary = Summary()
@@ -85,30 +102,92 @@ class Translation:
         self._client = client
         self._provider = provider
         self._options = options
-        reasoning = drop_foreign(request, reasoning, owner, self.losses)
         self.content: list[Block] = []
         self.reply_id = reply_id
         self._framing = framing
         self._reasoning = reasoning
+        self._owner = owner
+        self._repeats = repeats and not strict and bool(provider.turns) and request.dialect != provider.name
+        self.kept = kept
         self._by_tool = False
         self._names = ToolNames(provider.longest_tool_name)
 
     def request(self, model: str) -> bytes:
-        """Return the body for the provider, which calls the model `model`. Raises BadRequest for what it lacks."""
-        messages = move_results(list(self._request.messages), self.losses)
-        request = msgspec.structs.replace(self._request, model=model, messages=messages)
-        restore(request, self._reasoning)
-        if self._provider.needs_thinking(model) and lacks_reasoning(request, self._provider.seal):
+        """Return the body for the provider, which calls the model `model`. Raises BadRequest for what it lacks, and
+        NeedsAllMessages where the request has its last messages alone, and those are not enough."""
+        try:
+            written = self._request_in_pieces(model) if self._repeats else None
+            return write_unicode(self._encode(self._request, model)) if written is None else written
+        except RecursionError:
+            raise BadRequest("The request is nested too deeply", code="invalid_json") from None
+
+    def _request_in_pieces(self, model: str) -> bytes | None:
+        """Return the body, whose beginning was kept or can be kept now; None where it must be written at once."""
+        request, kept = self._request, self.kept
+        if kept is not None and not kept.ids.keys().isdisjoint(ids_in(request.messages)):
+            raise NeedsAllMessages
+        at = place_to_cut(request.messages)
+        longer = self._add_piece(request, at, kept, model) if at else None
+        if longer is not None:
+            request = msgspec.structs.replace(request, messages=request.messages[at:])
+        before = longer or kept
+        if before is None:
+            return None
+        self.losses.add(before.dropped, before.adapted)
+        try:
+            written = write_turns(self._encode(request, model, before), self._provider.turns, before.pieces)
+        except (NeedsAllMessages, BadRequest):
+            if kept is not None:
+                raise
+            self.losses, self._by_tool = Losses(), False
+            self._names = ToolNames(self._provider.longest_tool_name)
+            return None
+        self.kept = before
+        return written
+
+    def _add_piece(self, request: Request, at: int, kept: KeptTurns | None, model: str) -> KeptTurns | None:
+        """Return what is kept, with the first `at` messages of `request`; None where those cannot stand alone."""
+        messages, ids = request.messages[:at], ids_in(request.messages[:at])
+        whole = is_repeatable(messages) and self._names.accepts(messages)
+        if not whole or not ids.isdisjoint(ids_in(request.messages[at:])):
+            return None
+        options = replace(self._options, prompt_cache="off")
+        part = Request(dialect=request.dialect, model=model, messages=messages)
+        losses = Losses()
+        part.messages = move_results(messages, losses)
+        restore(part, drop_foreign(part, self._reasoning, self._owner, losses))
+        lacks = lacks_reasoning(part, self._provider.seal)
+        context = self._provider.context(request.dialect, losses, options, continued=kept is not None, piece=True)
+        try:
+            encoded = self._provider.encode_request(part, context)[self._provider.turns]
+        except (NeedsAllMessages, BadRequest):
+            return None
+        if not ends_with_user(encoded) or (kept is not None and not begins_with_model(encoded)):
+            return None
+        before = nothing_kept(request, self._client.turns, self._options) if kept is None else kept
+        longer = before.longer(item_of(request.messages[at], self._client.turns), encoded, losses, ids, lacks)
+        return longer if longer.is_worth_keeping else None
+
+    def _encode(self, request: Request, model: str, kept: KeptTurns | None = None) -> dict[str, Any]:
+        """Return the body of a request, whose messages follow what is kept."""
+        reasoning = drop_foreign(request, self._reasoning, self._owner, self.losses)
+        messages = move_results(list(request.messages), self.losses)
+        request = msgspec.structs.replace(request, model=model, messages=messages)
+        restore(request, reasoning)
+        if self._provider.needs_thinking(model) and self._lacks_thinking(request, kept):
             self._disable_thinking(request)
         if request.format is not None and self._options.structured_output == "tool":
             self._request_format_by_tool(request, request.format)
         if request.dialect != self._provider.name:
             self._names.replace(request)
-        try:
-            context = self._provider.context(request.dialect, self.losses, self._options)
-            return write_unicode(self._provider.encode_request(request, context))
-        except RecursionError:
-            raise BadRequest("The request is nested too deeply", code="invalid_json") from None
+        context = self._provider.context(request.dialect, self.losses, self._options, continued=kept is not None)
+        return self._provider.encode_request(request, context)
+
+    def _lacks_thinking(self, request: Request, kept: KeptTurns | None) -> bool:
+        lacks = lacks_reasoning(request, self._provider.seal)
+        if lacks is None and kept is not None:
+            lacks = kept.end.lacks_thinking
+        return lacks is True
 
     def linked_media(self) -> list[Media]:
         """Return the media that the client sent as a URL and that the provider accepts only inside the request."""

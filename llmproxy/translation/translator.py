@@ -11,7 +11,7 @@ import contextlib
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 from llmproxy.access.identity import identity_of
 from llmproxy.answer import Answer, Headers
@@ -20,6 +20,7 @@ from llmproxy.call import Call
 from llmproxy.dialects import catalog
 from llmproxy.dialects.codec import Codec
 from llmproxy.dialects.dialect import Dialect, Endpoint
+from llmproxy.dialects.encode_context import NeedsAllMessages
 from llmproxy.dialects.members import parse
 from llmproxy.dialects.model import Media, Request
 from llmproxy.errors import BadRequest, ProxyError, Untranslatable, UpstreamError
@@ -34,8 +35,10 @@ from llmproxy.translation.conversations import Conversations, Turn
 from llmproxy.translation.embedding_calls import EmbeddingCall, embedding_forms, plan_embeddings
 from llmproxy.translation.headers import answer_headers, request_headers
 from llmproxy.translation.reasoning_store import ReasoningStore
+from llmproxy.translation.repeated_turns import KeptTurns
 from llmproxy.translation.token_estimate import estimate_tokens
 from llmproxy.translation.translation import Translation
+from llmproxy.translation.turn_memory import TurnMemory, add_from_path, request_in_call, turns_for
 from llmproxy.upstream.media import MediaFetcher
 from llmproxy.wire.framing import Framing
 from llmproxy.wire.http import BODILESS_STATUSES
@@ -132,7 +135,7 @@ class Translator:
             message = f"The provider {provider!r} of this model cannot count tokens in this dialect"
             raise _not_implemented(f"{message}. For an estimate, set translation.estimate_tokens in the configuration")
         request, _ = await self.request(exchange)
-        tokens = await _run(exchange.held.raw, estimate_tokens, request)
+        tokens = await _run(len(exchange.held.raw), estimate_tokens, request)
         headers = Headers([("Content-Type", "application/json"), ("x-llmproxy-estimated", "input_tokens")])
         call.status = 200
         return Answer(status=200, headers=headers, body=count.write(tokens))
@@ -159,26 +162,57 @@ class Translator:
         What the translation could not carry is listed in `call`, and so is what it learns of the answer.
         """
         target = call.target
+        model = target.model or exchange.model or ""
         endpoint = translation_endpoint(target.provider, target.model or exchange.model, stream=exchange.stream)
         assert endpoint is not None, "the router chooses targets that can be translated to"
-        provider = _codec(endpoint)
+        turns = None
+        if not self._strict:
+            turns = turns_for(exchange, _codec(endpoint), model, target.provider.options, _owner(call))
+        kept = None if turns is None else turns.find()
+        if turns is not None and kept is not None:
+            try:
+                rest = await _run(turns.new_bytes(kept), partial(turns.decode_rest, kept), exchange)
+                return await self._prepare(exchange, call, endpoint, rest, turns, kept)
+            except (NeedsAllMessages, BadRequest):
+                pass  # the whole request tells what is wrong
         request, turn = await self.request(exchange)
+        return await self._prepare(exchange, call, endpoint, request, turns, turn=turn)
+
+    async def _prepare(
+        self,
+        exchange: Exchange,
+        call: Call,
+        endpoint: Endpoint,
+        request: Request,
+        turns: TurnMemory | None,
+        kept: KeptTurns | None = None,
+        *,
+        turn: Turn | None = None,
+    ) -> TranslatedCall:
+        """Translate `request`, of which the beginning may be `kept`, and keep that of the next one in `turns`."""
+        target, provider = call.target, _codec(endpoint)
+        reasoning = await self._reasoning.fetch(identity_of(exchange), provider.seal, request)
         translation = Translation(
             request,
             _codec(exchange.endpoint),
             provider,
             options=target.provider.options,
             strict=self._strict,
-            reasoning=await self._reasoning.fetch(identity_of(exchange), provider.seal, request),
+            reasoning=reasoning or {},
             owner=_owner(call),
             reply_id=None if turn is None else turn.response_id,
             framing=endpoint.dialect.framing,
+            repeats=turns is not None,
+            kept=kept,
         )
         for media in translation.linked_media():
             await self._embed_media(media, exchange)
         view = exchange.view()
         model = target.model or exchange.model or ""
-        view.body = body = Body(await _run(exchange.held.raw, translation.request, model))
+        size_bytes = len(exchange.held.raw) if turns is None or kept is None else turns.new_bytes(kept)
+        view.body = body = Body(await _run(size_bytes, translation.request, model))
+        if turns is not None and translation.kept is not None and reasoning is not None:
+            turns.keep(translation.kept)
         exchange.hold(len(body.raw))
         call.held_bytes += len(body.raw)
         translation.losses.dropped[:0] = call.dropped
@@ -211,16 +245,16 @@ class Translator:
         if isinstance(known, _DecodedRequest) and known.raw is held.raw:
             return known.request, known.turn
         exchange.hold(len(held.decoded))  # what the parsed request holds beside the body
-        body, turn = await _run(held.raw, parse, held.decoded), None
+        body, turn = await _run(len(held.raw), parse, held.decoded), None
         if endpoint is not None:
-            codec, body = _request_in(body, endpoint)
+            codec, body = request_in_call(body, endpoint)
         if endpoint is not None and endpoint.dialect.stateful:
             body, turn = await self._conversations.begin(exchange, body)
         try:
-            request = await _run(held.raw, codec.decode_request, body)
+            request = await _run(len(held.raw), codec.decode_request, body)
         except BadRequest as error:
             raise error if turn is None else turn.places.correct_error(error) from None
-        _add_from_path(request, exchange)
+        add_from_path(request, exchange)
         if turn is not None:
             turn.places.correct(request)
             for name in _STATE:
@@ -279,9 +313,9 @@ class Translator:
         body, began_s = await self._read(exchange, answer, REPLY_BYTES), time.monotonic()
         framing = _framing(exchange) if exchange.stream else None
         if framing is not None:
-            content, type_ = await _run(body, translation.reply_as_stream, body), framing.content_type
+            content, type_ = await _run(len(body), translation.reply_as_stream, body), framing.content_type
         else:
-            content, type_ = await _run(body, translation.reply, body), "application/json"
+            content, type_ = await _run(len(body), translation.reply, body), "application/json"
         exchange.hold(len(content))
         await self._finish(exchange, call)
         if exchange.call is not None:
@@ -374,28 +408,11 @@ def _not_implemented(message: str) -> ProxyError:
     return ProxyError(message, status=501, code="not_implemented", headers=(("x-should-retry", "false"),))
 
 
-async def _run(body: bytes, work: Callable[[Input], Result], value: Input) -> Result:
-    """Return `work(value)`; run it in a thread when `body`, on which it works, is large, so that traffic goes on."""
-    if len(body) <= _LARGE_BYTES:
+async def _run(size_bytes: int, work: Callable[[Input], Result], value: Input) -> Result:
+    """Return `work(value)`; run it in a thread when it works on so many bytes, so that traffic goes on."""
+    if size_bytes <= _LARGE_BYTES:
         return work(value)
     return await asyncio.to_thread(work, value)
-
-
-def _request_in(body: dict[str, Any], endpoint: Endpoint) -> tuple[Codec, dict[str, Any]]:
-    """Return the request in the decoded body of a call, as its dialect has it, and what decodes it."""
-    count = endpoint.dialect.token_count
-    counted = count is not None and count.path == endpoint.path
-    codec, body = catalog.decoded_call(endpoint.dialect, body, counted=counted)
-    return codec, (body if endpoint.form is None else endpoint.form.own_body(body))
-
-
-def _add_from_path(request: Request, exchange: Exchange) -> None:
-    """Put what the client's dialect has in the path into the neutral request."""
-    endpoint = exchange.endpoint
-    if endpoint is not None and endpoint.model_in is not None:
-        request.model = exchange.model or ""
-    if endpoint is not None and endpoint.streams is not None:
-        request.stream = endpoint.streams
 
 
 def _owner(call: Call) -> str:

@@ -59,7 +59,8 @@ class ReadObject:
 
     Its first `known` items stand, with all that is before them, in an earlier object too; that is `known_bytes`.
     `same_tail` says whether what follows the list, from `end` on, stands there too, `moved` bytes before. `derived` is
-    the place for what was found out about this object, `inherited` has what was found out about the earlier one.
+    the place for what was found out about this object, `inherited` has what was found out about the earlier one. What
+    takes much memory is put there by `keep`, which counts it in `memory`: None once that has forgotten the object.
     """
 
     data: bytes
@@ -71,6 +72,19 @@ class ReadObject:
     moved: int = 0
     derived: dict[Hashable, object] = field(default_factory=dict)
     inherited: dict[Hashable, object] = field(default_factory=dict)
+    memory: JsonMemory | None = None
+    size_bytes: int = 0
+    replaces: bool = False
+
+    def keep(self, name: Hashable, value: object, size_bytes: int) -> None:
+        """Put `value`, which takes `size_bytes`, into `derived`, if this object is still remembered itself. An earlier
+        object that this one replaced needs its own no more."""
+        if self.replaces:
+            self.inherited.pop(name, None)
+        if self.memory is not None:
+            self.derived[name] = value
+            self.size_bytes += size_bytes
+            self.memory.grow(size_bytes)
 
     @property
     def known_bytes(self) -> int:
@@ -145,7 +159,7 @@ class ReadObject:
 
 
 class JsonMemory:
-    """The objects that were read of late, at most `max_bytes` of them."""
+    """The objects that were read of late, at most `max_bytes` of them, with what is kept for them."""
 
     def __init__(self, max_bytes: int = _MEMORY_BYTES) -> None:
         self._max_bytes = max_bytes
@@ -157,45 +171,71 @@ class JsonMemory:
         it, or the object is unusual: no strict JSON, a key twice, no such list."""
         if not SMALLEST_BYTES <= len(data) <= _LARGEST_BYTES:
             return None
-        place = 1 << (len(data).bit_length() - 1)
+        place = _power_within(len(data))
         earlier, shared = None, 0
-        for size in (place, place >> 1):
-            for each in self._alike.get(_key(data, name, size), ()):
+        while not shared and place >= _SAMPLE_BYTES:
+            for each in self._alike.get(_key(data, name, place), ()):
                 count = each.shared_with(data)
                 if count > shared:
                     earlier, shared = each, count
+            place >>= 1
         read = None if earlier is None else _continued(earlier, shared, data)
         if read is None:
             read, earlier = _read(data, name), None
         if read is not None:
-            self._keep(read, earlier, name, place)
+            self._keep(read, earlier)
         return read
 
-    def _keep(self, read: ReadObject, earlier: ReadObject | None, name: str, place: int) -> None:
-        """Keep `read`, in place of the `earlier` object where that one has hardly anything else."""
-        if earlier is not None and read.known_bytes * 2 >= len(earlier.data):
+    def grow(self, size_bytes: int) -> None:
+        """Count more that is kept for an object; forget what was read first when that is too much."""
+        self.size_bytes += size_bytes
+        while self.size_bytes > self._max_bytes:
+            key, alike = next(iter(self._alike.items()))
+            self._forget(alike.pop(0))
+            if not alike:
+                del self._alike[key]
+
+    def _keep(self, read: ReadObject, earlier: ReadObject | None) -> None:
+        """Keep `read`, in place of the `earlier` object where that one has hardly any other items."""
+        if earlier is not None and read.known_bytes * 2 >= earlier.end:
             self._drop(earlier)
-        key = _key(read.data, name, place)
+            read.replaces = True
+        key = _key(read.data, read.name, _place_of(read))
         alike = self._alike.setdefault(key, [])
         self._alike.move_to_end(key)
         alike.append(read)
-        self.size_bytes += len(read.data)
+        read.memory, read.size_bytes = self, len(read.data)
         if len(alike) > _MOST_ALIKE:
-            self.size_bytes -= len(alike.pop(0).data)
-        while self.size_bytes > self._max_bytes:
-            key, alike = next(iter(self._alike.items()))
-            self.size_bytes -= len(alike.pop(0).data)
-            if not alike:
-                del self._alike[key]
+            self._forget(alike.pop(0))
+        self.grow(read.size_bytes)
 
     def _drop(self, read: ReadObject) -> None:
-        key = _key(read.data, read.name, 1 << (len(read.data).bit_length() - 1))
+        key = _key(read.data, read.name, _place_of(read))
         alike = self._alike.get(key, [])
         if read in alike:
             alike.remove(read)
-            self.size_bytes -= len(read.data)
+            self._forget(read)
             if not alike:
                 del self._alike[key]
+
+    def _forget(self, read: ReadObject) -> None:
+        self.size_bytes -= read.size_bytes
+        read.memory = None
+
+
+def _place_of(read: ReadObject) -> int:
+    """Return the place within the list, or before it, that finds an object again. What follows the list moves from turn
+    to turn."""
+    behind = len(b"]}")
+    for name in reversed(read.members):
+        if name == read.name:
+            break
+        behind += memoryview(read.members[name]).nbytes + len(name) + len(b',"":')
+    return max(_power_within(len(read.data) - behind), _SAMPLE_BYTES)
+
+
+def _power_within(size: int) -> int:
+    return 1 << (size.bit_length() - 1)
 
 
 def _key(data: bytes, name: str, place: int) -> tuple[str, int, bytes]:

@@ -131,3 +131,28 @@ def test_a_list_that_grows_to_many_small_pieces_is_read_as_a_whole() -> None:
     raw = body([*LONG, *["0"] * SMALLEST_BYTES])
     read = memory.read(raw, "list")
     assert read is not None and read.known == 0 and bytes(read.members["list"]) == raw[raw.index(b"[") : -1]
+
+
+def test_an_object_is_found_again_where_what_follows_its_list_is_long() -> None:
+    memory, tail = JsonMemory(), f'],"tools":["{"t" * 3 * SMALLEST_BYTES}"]}}'
+    for count in range(1, 30):
+        raw = f'{{"list":[{",".join(["""{"a":"%s"}""" % ("x" * 1000)] * count)}{tail}'.encode()
+        read = memory.read(raw, "list")
+        assert read is not None and read.known == count - 1
+    assert memory.size_bytes == len(raw)
+
+
+def test_what_is_kept_counts_and_goes_with_its_object() -> None:
+    memory = JsonMemory(max_bytes=10 * SMALLEST_BYTES)
+    read = memory.read(body(LONG), "list")
+    assert read is not None
+    read.keep("name", "value", 2 * SMALLEST_BYTES)
+    assert read.derived == {"name": "value"} and memory.size_bytes == len(read.data) + 2 * SMALLEST_BYTES
+    after = memory.read(body([*LONG, "3"]), "list")
+    assert after is not None and after.inherited["name"] == "value" and memory.size_bytes == len(after.data)
+    after.keep("name", "longer", 1)
+    assert after.derived == {"name": "longer"} and "name" not in after.inherited
+    after.keep("more", "too much", 10 * SMALLEST_BYTES)
+    assert memory.size_bytes == 0
+    after.keep("later", "value", 1)
+    assert memory.size_bytes == 0 and "later" not in after.derived

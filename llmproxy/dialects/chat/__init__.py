@@ -13,7 +13,7 @@ from llmproxy.dialects.chat.proxy_error import MODEL_NOT_FOUND, write_proxy_erro
 from llmproxy.dialects.chat.proxy_request import decode_proxy_request
 from llmproxy.dialects.chat.proxy_schemas import PROXY_SCHEMAS
 from llmproxy.dialects.chat.realtime import REALTIME
-from llmproxy.dialects.chat.request_decode import decode_request
+from llmproxy.dialects.chat.request_decode import decode_request, decode_turns
 from llmproxy.dialects.chat.request_encode import encode_request
 from llmproxy.dialects.chat.response_decode import decode_response
 from llmproxy.dialects.chat.response_encode import encode_response, finish_reason_of
@@ -34,7 +34,9 @@ CODEC = Codec(
     fit_request=fit_chat_request,
     knows_model=is_openai,
     name="chat",
+    turns="messages",
     decode_request=decode_request,
+    decode_turns=decode_turns,
     encode_request=encode_request,
     decode_response=decode_response,
     encode_response=encode_response,
@@ -90,6 +92,7 @@ COMPLETIONS = replace(
 _PROXY_CODEC = replace(
     CODEC,
     decode_request=decode_proxy_request,
+    turns="",
     stream_decoder=TextStreamDecoder,
     stream_encoder=TextStreamEncoder,
 )

@@ -14,7 +14,7 @@ from llmproxy.dialects.chat.tools import decode_choice, decode_tools
 from llmproxy.dialects.efforts import EFFORTS
 from llmproxy.dialects.extra import nested_extra
 from llmproxy.dialects.members import Members, name_of, wrong
-from llmproxy.dialects.model import Effort, Reasoning, Request, Sampling
+from llmproxy.dialects.model import Effort, Message, Reasoning, Request, Sampling
 from llmproxy.dialects.request_fields import decode_format, decode_knobs, decode_strings
 
 _LIMITS = ("max_completion_tokens", "max_tokens")
@@ -34,9 +34,7 @@ def decode_request(body: dict[str, Any]) -> Request:
     messages = members.items("messages")
     if messages is None:
         members.missing("messages")
-    for index, message in enumerate(messages):
-        if not decoder.decode_plain(message, index):
-            decoder.decode(Members(message, f"messages[{index}]"))
+    _decode_messages(decoder, messages, 0)
     legacy = members.rest.get("functions") is not None
     options, form = members.inner("stream_options"), members.inner("response_format")
     request = Request(
@@ -65,6 +63,22 @@ def decode_request(body: dict[str, Any]) -> Request:
         members.rest["n"] = body["n"]
     request.extra = nested_extra(members, options)
     return request
+
+
+def decode_turns(messages: list[Any], first: int) -> list[Message] | None:
+    """Return the messages of a request from the index `first` on; None with results of functions, which are known by
+    names that stand further ahead."""
+    if any([isinstance(message, dict) and message.get("role") == "function" for message in messages]):
+        return None
+    decoder = MessageDecoder()
+    _decode_messages(decoder, messages, first)
+    return decoder.messages
+
+
+def _decode_messages(decoder: MessageDecoder, messages: list[Any], first: int) -> None:
+    for index, message in enumerate(messages, first):
+        if not decoder.decode_plain(message, index):
+            decoder.decode(Members(message, f"messages[{index}]"))
 
 
 def _decode_sampling(members: Members, paths: dict[str, str]) -> Sampling:

@@ -59,6 +59,7 @@ def _decoded(body: object) -> object:
 CODEC = Codec(
     fit_request=fit_request,
     name="converse",
+    turns="messages",
     decode_request=decode_request,
     encode_request=encode_request,
     decode_response=decode_response,

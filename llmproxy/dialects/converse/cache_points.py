@@ -60,6 +60,8 @@ def put_points(body: dict[str, Any], context: EncodeContext) -> None:
     if option == "off" or (option == "auto" and not _goes_on(body)) or any("ttl" in each[POINT] for _, each in points):
         return
     turns = [message["content"] for message in body["messages"] if message["role"] == "user"][-2:]
+    if len(turns) < 2:
+        context.need_all_messages()
     places = [*turns[-1:], body.get("system"), (body.get("toolConfig") or {}).get("tools"), *turns[:-1]]
     left = _MOST - len(points)
     for blocks in [each for each in places if each]:

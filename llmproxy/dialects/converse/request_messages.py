@@ -57,7 +57,7 @@ def encode_messages(messages: Sequence[Message], family: Family, context: Encode
         context.put_extra(encoded[-1], message)
     if not context.own:
         _finish(turns)
-        if turns and turns[0][0] == "assistant":
+        if turns and turns[0][0] == "assistant" and not context.continued:
             where = next((message.path for message in messages if message.role == "assistant"), "messages")
             context.adapt(where, "a conversation with Bedrock begins with the user", "a message of the user before it")
             encoded.insert(0, {"role": "user", "content": [{"text": _BEGINNING}]})

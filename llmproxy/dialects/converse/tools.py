@@ -104,6 +104,7 @@ def _offered(request: Request, context: EncodeContext) -> Sequence[Tool | Opaque
         tools = []
     if tools:
         return tools
+    context.need_all_messages()
     blocks = [block for message in request.messages for block in message.content]
     if not any(isinstance(block, ToolCall | ToolResult) for block in blocks):
         return []

@@ -57,6 +57,7 @@ CODEC = Codec(
     fit_request=fit_request,
     knows_model=is_gemini,
     name=NAME,
+    turns="contents",
     decode_request=decode_request,
     encode_request=encode_request,
     decode_response=decode_response,

@@ -14,7 +14,7 @@ from llmproxy.dialects.dialect import Dialect, TokenCount
 from llmproxy.dialects.messages import history, invoke, model_list, reshape, stream_watch, summary
 from llmproxy.dialects.messages.error_body import write_error, write_error_event
 from llmproxy.dialects.messages.limit_headers import read_vendor_limits, write_limit_headers
-from llmproxy.dialects.messages.request_decode import decode_request
+from llmproxy.dialects.messages.request_decode import decode_request, decode_turns
 from llmproxy.dialects.messages.request_encode import encode_request
 from llmproxy.dialects.messages.response_decode import decode_response
 from llmproxy.dialects.messages.response_encode import encode_response, finish_reason_of
@@ -29,7 +29,9 @@ CODEC = Codec(
     fit_request=fit_claude_request,
     knows_model=is_claude,
     name="messages",
+    turns="messages",
     decode_request=decode_request,
+    decode_turns=decode_turns,
     encode_request=encode_request,
     decode_response=decode_response,
     encode_response=encode_response,

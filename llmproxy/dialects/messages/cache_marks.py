@@ -35,7 +35,7 @@ def put_marks(body: dict[str, Any], context: EncodeContext) -> None:
     marks = [block["cache_control"] for block in marked]
     if any(isinstance(mark, dict) and "ttl" in mark for mark in marks):
         return  # the client decides itself: longer lifetimes must stand in front of shorter ones
-    turns = _user_turns(messages)
+    turns = _user_turns(messages, context)
     places = [messages[at] for at in turns[:1]] + [body, "tools"] + [messages[at] for at in turns[1:2]]
     left = _MOST - len(marks)
     for place in places:
@@ -78,8 +78,8 @@ def _marked(body: dict[str, Any]) -> Iterator[dict[str, Any]]:
                 yield from [each for each in block["content"] if each.get("cache_control")]
 
 
-def _user_turns(messages: list[dict[str, Any]]) -> list[int]:
-    """Return where the user's turns end, the last one first. Messages in a row are one turn."""
+def _user_turns(messages: list[dict[str, Any]], context: EncodeContext) -> list[int]:
+    """Return where the user's last two turns end, the last one first. Messages in a row are one turn."""
     found: list[int] = []
     later = ""
     for at in range(len(messages) - 1, -1, -1):
@@ -87,8 +87,9 @@ def _user_turns(messages: list[dict[str, Any]]) -> list[int]:
         if role == "user" and later != "user":
             found.append(at)
             if len(found) == 2:
-                break
+                return found
         later = role
+    context.need_all_messages()
     return found
 
 

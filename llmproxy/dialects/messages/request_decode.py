@@ -50,6 +50,11 @@ def decode_request(body: dict[str, Any]) -> Request:
     return request
 
 
+def decode_turns(messages: list[Any], first: int) -> list[Message]:
+    """Return the messages of a request from the index `first` on."""
+    return [_decode_message(Members(each, f"messages[{index}]")) for index, each in enumerate(messages, first)]
+
+
 def _decode_system(system: object) -> list[Instruction]:
     if system is None:
         return []

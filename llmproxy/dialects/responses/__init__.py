@@ -26,6 +26,7 @@ CODEC = Codec(
     fit_request=fit_openai_request,
     knows_model=is_openai,
     name="responses",
+    turns="input",
     decode_request=decode_request,
     encode_request=encode_request,
     decode_response=decode_response,

@@ -142,18 +142,21 @@ def _put_reasoning(body: dict[str, Any], request: Request, context: EncodeContex
         members["summary"] = "auto"  # other dialects show thinking by default
     if members:
         body["reasoning"] = members
-    if not context.own and (thinks or (able and _has_encrypted_thinking(request))):
+    if not context.own and (thinks or (able and _has_encrypted_thinking(request, context))):
         # Reasoning goes on in the next turn only when it comes along.
         body["include"] = [*body.get("include", []), ENCRYPTED_REASONING]
     context.put_extra(body, reasoning)
 
 
-def _has_encrypted_thinking(request: Request) -> bool:
-    return any(
+def _has_encrypted_thinking(request: Request, context: EncodeContext) -> bool:
+    found = any(
         isinstance(block, Thinking) and block.dialect == "responses" and block.encrypted
         for message in request.messages
         for block in message.content
     )
+    if not found:
+        context.need_all_messages()
+    return found
 
 
 def _encode_format(form: Format, context: EncodeContext) -> dict[str, Any]:

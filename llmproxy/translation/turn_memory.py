@@ -1,0 +1,112 @@
+"""Find what was kept of a conversation for one target, and decode of its next turn only what is new.
+
+`repeated_turns.py` knows what can be kept, `wire/repeated_json.py` which bytes stood in an earlier body. Begin reading
+at `turns_for`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from llmproxy.access.identity import identity_of
+from llmproxy.dialects import catalog
+from llmproxy.dialects.codec import Codec
+from llmproxy.dialects.dialect import Endpoint
+from llmproxy.dialects.encode_context import NeedsAllMessages, Options
+from llmproxy.dialects.members import parse
+from llmproxy.dialects.model import Request
+from llmproxy.exchange import Exchange
+from llmproxy.translation.repeated_turns import KeptTurns
+from llmproxy.wire.repeated_json import ReadObject
+
+
+def request_in_call(body: dict[str, Any], endpoint: Endpoint) -> tuple[Codec, dict[str, Any]]:
+    """Return the request in the decoded body of a call, as its dialect has it, and what decodes it."""
+    count = endpoint.dialect.token_count
+    counted = count is not None and count.path == endpoint.path
+    codec, body = catalog.decoded_call(endpoint.dialect, body, counted=counted)
+    return codec, (body if endpoint.form is None else endpoint.form.own_body(body))
+
+
+def add_from_path(request: Request, exchange: Exchange) -> None:
+    """Put what the client's dialect has in the path into the neutral request."""
+    endpoint = exchange.endpoint
+    if endpoint is not None and endpoint.model_in is not None:
+        request.model = exchange.model or ""
+    if endpoint is not None and endpoint.streams is not None:
+        request.stream = endpoint.streams
+
+
+def turns_for(exchange: Exchange, provider: Codec, model: str, options: Options, owner: str) -> TurnMemory | None:
+    """Return where the turns of a conversation are kept for a target, whose `model` speaks the dialect of `provider`;
+    None for requests that are no longer than what is read at once."""
+    endpoint = exchange.endpoint
+    if endpoint is None or endpoint.dialect.stateful or endpoint.dialect.codec is None or not provider.turns:
+        return None
+    client = endpoint.dialect.codec
+    read = exchange.held.read
+    if read is None or not client.turns or client.turns != read.name or client.name == provider.name:
+        return None
+    key = ("turns", endpoint.template, client.name, provider.name, model, owner, identity_of(exchange))
+    return TurnMemory(read=read, endpoint=endpoint, client=client, options=options, key=key)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnMemory:
+    """What is kept of the conversation that `read` goes on with, for one target with these `options`, under `key`."""
+
+    read: ReadObject
+    endpoint: Endpoint
+    client: Codec
+    options: Options
+    key: Hashable
+
+    def find(self) -> KeptTurns | None:
+        """Return what the beginning of this request became before; None where nothing is kept."""
+        kept = self._of(self.read.derived.get(self.key), len(self.read.located().ends))
+        return kept or self._of(self.read.inherited.get(self.key), self.read.known)
+
+    def _of(self, kept: object, items: int) -> KeptTurns | None:
+        if not isinstance(kept, KeptTurns) or kept.options != self.options:
+            return None
+        return kept.up_to(items)
+
+    def decode_rest(self, kept: KeptTurns, exchange: Exchange) -> Request:
+        """Return the request without the messages that are kept. Raises BadRequest, and NeedsAllMessages where that has
+        no beginning of its own."""
+        first = kept.end.items
+        try:
+            messages = self.client.decode_turns(self.read.items(first), first)
+        except (ValueError, RecursionError):
+            raise NeedsAllMessages from None
+        # Everything else may stand there only as the beginning of a message that is kept.
+        if not messages or messages[0].role != "assistant" or messages[0].path != f"{self.read.name}[{first}]":
+            raise NeedsAllMessages
+        own = self.key in self.read.derived or self.read.same_tail
+        request = kept.request if own else self._decode_others(exchange)
+        return msgspec.structs.replace(request, messages=messages, system=[*request.system, *kept.system])
+
+    def _decode_others(self, exchange: Exchange) -> Request:
+        """Return the request without any messages."""
+        body = parse(self.read.without_items())
+        body[self.read.name] = []
+        codec, body = request_in_call(body, self.endpoint)
+        request = codec.decode_request(body)
+        add_from_path(request, exchange)
+        return request
+
+    def new_bytes(self, kept: KeptTurns) -> int:
+        """Return how many bytes of the request are to be read."""
+        return len(self.read.data) - self.read.located().ends[kept.end.items - 1]
+
+    def keep(self, kept: KeptTurns) -> None:
+        """Keep `kept` for the next turn."""
+        if self.read.derived.get(self.key) is kept:
+            return
+        places = self.read.located()
+        others = len(self.read.data) - (places.end - places.begin)
+        self.read.keep(self.key, kept, kept.size_bytes(others))

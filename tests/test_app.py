@@ -93,7 +93,7 @@ class Place:
     def loaded(
         self, *names: str, broken: str = "", more: Sequence[object] = (), stores: object = (), **server: object
     ) -> Loaded:
-        """A configuration with these marks; the one that is `broken` fails to start."""
+        """Return a configuration with these marks; the one that is `broken` fails to start."""
         marks = [{"type": "mark.py:Mark", "config": {"name": name, "broken": name == broken}} for name in names]
         url = f"{self._upstream.url}/v1"
         main = {"name": "main", "type": "openai", "base_url": url, "api_key": "k", "proxy": None}
@@ -130,7 +130,7 @@ class Server:
             return answer.status, answer.headers.get("x-mark", ""), await answer.read()
 
     async def headers(self) -> Mapping[str, str]:
-        """The headers of one answer, once it can be found in the cache."""
+        """Return the headers of one answer, once it can be found in the cache."""
         async with self._client.post(CHAT, json=ASK | {"messages": [{"role": "user", "content": "hi"}]}) as answer:
             await answer.read()
             return answer.headers

@@ -25,7 +25,7 @@ posix = pytest.mark.skipif(sys.platform == "win32", reason="modes, and processes
 
 @pytest.fixture(autouse=True)
 def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder of the state files, of this test alone."""
+    """Return the folder of the state files, of this test alone."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     monkeypatch.setenv("WIN_PD_OVERRIDE_LOCAL_APPDATA", str(tmp_path))
     return tmp_path / "llmproxy" / "servers"
@@ -33,7 +33,7 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def health() -> Iterator[Upstream]:
-    """What stands at a server's address: a page with the pid of this process, where a test says nothing."""
+    """Yield what stands at a server's address: a page with the pid of this process, where a test says nothing."""
     with Upstream(page(pid=os.getpid())) as upstream:
         yield upstream
 

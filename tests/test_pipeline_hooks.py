@@ -74,7 +74,7 @@ class Place:
 
     @property
     def asked(self) -> tuple[list[str | None], list[str | None]]:
-        """The names under which blue and red were asked."""
+        """Return the names under which blue and red were asked."""
         return self.blue.asked, self.red.asked
 
 

@@ -171,7 +171,7 @@ def test_own_strategies_and_stores_are_found_in_files_and_packages(
 
 
 def install(site: Path, group: str, name: str, target: str) -> None:
-    """A package in `site` that announces an entry point."""
+    """Write a package in `site` that announces an entry point."""
     info = site / "own_parts-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: own-parts\nVersion: 1.0\n")

@@ -120,7 +120,7 @@ def judge(dialect: str, target: str, outcome: Outcome, sent: Sent, *, odd: bool 
 
 
 def _check_relayed(outcome: Outcome, sent: Sent) -> None:
-    """A relayed answer is what the provider sent: all of it, or its beginning and an error event."""
+    """Check that a relayed answer is what the provider sent: all of it, or its beginning and an error event."""
     if not sent.calls or not sent.certain or outcome.status != sent.status or outcome.status in (204, 304):
         return
     if sent.whole:
@@ -131,7 +131,7 @@ def _check_relayed(outcome: Outcome, sent: Sent) -> None:
 
 
 def _check_translated(dialect: str, outcome: Outcome, sent: Sent, *, odd: bool) -> None:
-    """The vendor's SDK reads it; a stream whose original had no end has none either."""
+    """Check that the vendor's SDK reads it; a stream whose original had no end has none either."""
     try:
         if outcome.streamed:
             (_read_stream if odd else accumulate)(dialect, outcome.body, named=False)

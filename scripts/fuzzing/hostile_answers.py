@@ -95,17 +95,17 @@ class Script:
 
 
 def answers(rng: Random, programs: Programs, id_: str) -> None:
-    """One whole answer."""
+    """Send one whole answer."""
     _case(rng, programs[rng.choice(_TARGETS)], id_, _answer, streamed=rng.random() < 0.2)
 
 
 def streams(rng: Random, programs: Programs, id_: str) -> None:
-    """One stream."""
+    """Send one stream."""
     _case(rng, programs[rng.choice(_TARGETS)], id_, _stream, streamed=rng.random() < 0.95)
 
 
 def crowds(rng: Random, programs: Programs, id_: str) -> None:
-    """Some answers and streams at the same time, over the same connections."""
+    """Send some answers and streams at the same time, over the same connections."""
     with ThreadPoolExecutor(CROWD) as pool:
         cases = [
             pool.submit(rng.choice((answers, streams)), Random(rng.random()), programs, f"{id_}-{number}")

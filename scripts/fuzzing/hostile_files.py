@@ -48,7 +48,7 @@ _PAGES = ("/stats", "/sessions", "/cache", "/health")
 
 
 def files(rng: Random, programs: Programs, id_: str) -> None:
-    """One file or page, and the commands that read it."""
+    """Spoil one file or page, and run the commands that read it."""
     case = rng.choice((_traces, _traces, _traces, _store, _config, _config, _request, _request, _pages, _audit))
     with tempfile.TemporaryDirectory(prefix="llmproxy-fuzz-") as folder, _alarm():
         case(rng, Path(folder), programs)
@@ -132,7 +132,7 @@ def _record(rng: Random, number: int) -> Any:
 
 
 def _store(rng: Random, folder: Path, programs: Programs) -> None:
-    """The SQLite file of cache, sessions and responses."""
+    """Spoil the SQLite file of cache, sessions and responses."""
     path = folder / "store.sqlite"
     asyncio.run(_use_store(path))
     victims = [each for each in folder.iterdir() if each.stat().st_size]
@@ -224,7 +224,7 @@ def _other_lines(rng: Random, data: bytes) -> bytes:
 
 
 def _request(rng: Random, folder: Path, programs: Programs) -> None:
-    """The body of a request, as `translate`, `lint` and `explain` read it."""
+    """Spoil the body of a request, as `translate`, `lint` and `explain` read it."""
     source, target = rng.choice(seeds.NAMES), rng.choice(seeds.NAMES)
     data = mutation.to_json(rng, mutation.spoil(rng, seeds.request(rng, source)))
     data = _spoil_bytes(rng, data) if rng.random() < 0.2 else data
@@ -275,7 +275,7 @@ def _pages(rng: Random, folder: Path, programs: Programs) -> None:
 
 
 def _audit(rng: Random, folder: Path, programs: Programs) -> None:
-    """An audit file that others left: it is appended to, and nothing of it is lost."""
+    """Append to an audit file that others left, and check that nothing of it is lost."""
     path = folder / "audit.jsonl"
     before = _spoil_bytes(rng, b'{"version": 1, "id": "a"}\n' * 5)
     path.write_bytes(before)

@@ -118,7 +118,7 @@ class _Stand:
 
 
 def redis_answers(rng: Random, programs: Programs, id_: str) -> None:
-    """One request, with one wrong answer or value on its way. The client must not see it."""
+    """Send one request, with one wrong answer or value on its way. The client must not see it."""
     stand: _Stand = programs.once("redis", lambda: _Stand(programs))
     stand.relay.rng, stand.relay.changed = rng, 0.5 if rng.random() < 0.05 else 0.0
     if rng.random() < 0.6:

@@ -127,7 +127,7 @@ _QUIET_S = 0.3
 
 
 def json_requests(rng: Random, programs: Programs, id_: str) -> None:
-    """One request of a dialect."""
+    """Send one request of a dialect."""
     served = programs[rng.choice(_PROGRAMS)]
     dialect, provider = rng.choice(seeds.NAMES), seeds.provider(rng)
     streamed = rng.random() < 0.5
@@ -162,7 +162,7 @@ def json_requests(rng: Random, programs: Programs, id_: str) -> None:
 
 
 def raw_requests(rng: Random, programs: Programs, id_: str) -> None:
-    """Some connections at once, each with bytes that are hardly a request."""
+    """Open some connections at once, each with bytes that are hardly a request."""
     served = programs[rng.choice(_PROGRAMS)]
     sent = [_raw(rng) for _ in range(RAW_AT_ONCE)]
     with contextlib.ExitStack() as stack:

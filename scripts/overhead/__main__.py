@@ -35,7 +35,7 @@ GROWTH_REQUESTS, OPEN_STREAMS = 200_000, 1_000
 
 @contextmanager
 def _proxy(port: int, folder: Path, *arguments: str) -> Iterator[tuple[int, float]]:
-    """llmproxy as a user starts it, on its core; yields its process id and the seconds until it listened."""
+    """Start llmproxy as a user does, on its core; yield its process id and the seconds until it listened."""
     program = Path(sys.executable).with_name("llmproxy")
     command = ["taskset", "-c", str(PROXY_CORE), str(program), "serve", "--port", str(port), *arguments]
     began_s = time.monotonic()
@@ -119,7 +119,7 @@ def _measure_case(case: Case, measured: Measured, options: argparse.Namespace, r
 
 
 def _errors_of_run(case: Case, port: int, before: accounting.Totals, run: Run) -> list[str]:
-    """All must be counted, and no more than the one request a connection that wrk leaves unread, warmed up or not."""
+    """Return what /metrics counts wrongly: all answers, and at most one more a connection, which wrk leaves unread."""
     least = accounting.expected(run.requests, case)
     most = accounting.expected(run.requests + 2 * case.connections, case)
     actual = accounting.settled(port, case, lambda now: now.since(before).answered >= least.answered).since(before)

@@ -12,7 +12,7 @@ RELAYED_STREAM = "stream of 40 chunks, 16 connections"
 
 
 def _agent(name: str, limit: float) -> Case:
-    """An agent's turns of 300 KB."""
+    """Return an agent's turns of 300 KB."""
     return Case(
         name=f"{name}, 300 KB turns, 8 connections",
         body_bytes=300_000,

@@ -30,7 +30,7 @@ def lasting_upstream() -> Iterator[Upstream]:
 
 @pytest.fixture
 def upstream(lasting_upstream: Upstream) -> Iterator[Upstream]:
-    """The fake provider behind the program, without memory of other tests."""
+    """Yield the fake provider behind the program, without memory of other tests."""
     lasting_upstream.forget()
     yield lasting_upstream
     lasting_upstream.check()
@@ -46,7 +46,7 @@ def lasting_relay(lasting_upstream: Upstream, tmp_path_factory: pytest.TempPathF
 
 @pytest.fixture
 def relay(lasting_relay: Program, upstream: Upstream) -> Iterator[Program]:
-    """The program as one command line starts it for one OpenAI-like upstream."""
+    """Yield the program as one command line starts it for one OpenAI-like upstream."""
     yield from _without_complaint(lasting_relay)
 
 
@@ -63,7 +63,7 @@ providers:
 
 @pytest.fixture
 def both(lasting_both: Program, upstream: Upstream) -> Iterator[Program]:
-    """The program with an OpenAI provider `main` and an Anthropic provider `claude`, as a file configures them."""
+    """Yield the program with an OpenAI provider `main` and an Anthropic provider `claude`, configured by a file."""
     yield from _without_complaint(lasting_both)
 
 
@@ -75,7 +75,7 @@ def lasting_stub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
 
 @pytest.fixture
 def stub(lasting_stub: Program) -> Iterator[Program]:
-    """The program with nothing said at all."""
+    """Yield the program with nothing said at all."""
     yield from _without_complaint(lasting_stub)
 
 
@@ -88,7 +88,7 @@ def lasting_six() -> Iterator[tuple[SixVendors, Upstream]]:
 
 @pytest.fixture
 def six(lasting_six: tuple[SixVendors, Upstream]) -> Iterator[SixVendors]:
-    """The six vendors behind `clouds`, without memory of other tests. They have refused nothing."""
+    """Yield the six vendors behind `clouds`, without memory of other tests. They have refused nothing."""
     vendors, upstream = lasting_six
     vendors.forget()
     upstream.forget()
@@ -109,7 +109,7 @@ def lasting_clouds(
 
 @pytest.fixture
 def clouds(lasting_clouds: Program, six: SixVendors) -> Iterator[Program]:
-    """The program with a provider of each kind."""
+    """Yield the program with a provider of each kind."""
     yield from _without_complaint(lasting_clouds)
 
 
@@ -124,7 +124,7 @@ def lasting_team(lasting_upstream: Upstream, tmp_path_factory: pytest.TempPathFa
 
 @pytest.fixture
 def team(lasting_team: Program, upstream: Upstream) -> Program:
-    """The program with client keys."""
+    """Return the program with client keys."""
     return lasting_team
 
 
@@ -136,7 +136,7 @@ def lasting_internet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Inter
 
 @pytest.fixture
 def internet(lasting_internet: Internet) -> Iterator[Internet]:
-    """All vendors at their own addresses, without memory of other tests."""
+    """Yield all vendors at their own addresses, without memory of other tests."""
     lasting_internet.forget()
     yield lasting_internet
     lasting_internet.cloud.check()

@@ -83,7 +83,7 @@ def accounts() -> Accounts:
 
 @pytest.fixture
 def program(tmp_path: Path, accounts: Accounts) -> Iterator[Program]:
-    """One provider of OpenAI's with three keys; two with one key each, in turn; and two of Google's."""
+    """Yield one provider of OpenAI's with three keys; two with one key each, in turn; and two of Google's."""
     with Upstream(accounts) as upstream:
         openai_ = f'type: openai, base_url: "{upstream.url}/v1", models: []'
         config = f"""

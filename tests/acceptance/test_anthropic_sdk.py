@@ -22,7 +22,7 @@ MODEL = "claude-test"
 
 @pytest.fixture(params=["", "/anthropic", "/claude"])
 def everywhere(request: pytest.FixtureRequest, both: Program) -> Iterator[anthropic.Anthropic]:
-    """A client for each place where the Anthropic interface stands."""
+    """Yield a client for each place where the Anthropic interface stands."""
     with anthropic.Anthropic(base_url=both.url + request.param, api_key="dummy", max_retries=0) as client:
         yield client
 

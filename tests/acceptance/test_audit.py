@@ -38,7 +38,7 @@ class Audited:
         return [json.loads(line) for line in self.path.read_text(encoding="utf-8").splitlines()]
 
     def line(self, request_id: str) -> dict[str, Any]:
-        """The one line about that request, once it is there."""
+        """Return the one line about that request, once it is there."""
 
         def find() -> list[dict[str, Any]]:
             return [line for line in self.lines() if line["request_id"] == request_id]

@@ -61,7 +61,7 @@ def asker(request: pytest.FixtureRequest, program: Program) -> Iterator[SdkConve
 
 
 def read(client: Any, **request: Any) -> dict[str, Any]:
-    """The reply in a stream, read to its end."""
+    """Return the reply in a stream, read to its end."""
     with contextlib.closing(client.converse_stream(**request)["stream"]) as stream:
         return gather(stream)
 

@@ -44,12 +44,12 @@ middlewares:
 
 @pytest.fixture
 def cache(lasting_cache: Program, upstream: Upstream) -> Program:
-    """The program with a cache of everything, and two providers."""
+    """Return the program with a cache of everything, and two providers."""
     return lasting_cache
 
 
 def question(**changes: Any) -> dict[str, Any]:
-    """A chat request that nobody made before."""
+    """Return a chat request that nobody made before."""
     return {"model": "gpt-x", "temperature": 0, "messages": [{"role": "user", "content": next(_WORDS)}], **changes}
 
 
@@ -58,7 +58,7 @@ def stored(program: Program) -> int:
 
 
 def ask_stored(program: Program, value: object) -> Any:
-    """The answer to a request that is stored when this returns."""
+    """Return the answer to a request that is stored when this returns."""
     before = stored(program)
     answer = program.post(CHAT, value)
     until(lambda: stored(program) == before + 1, "the answer to be stored")
@@ -271,7 +271,7 @@ def test_other_methods_are_none_of_the_page(cache: Program) -> None:
 
 
 def _delete(program: Program, target: str, *headers: str) -> tuple[int, int | None]:
-    """The status, and how many were deleted."""
+    """Return the status, and how many were deleted."""
     with program.client() as client:
         client.request("DELETE", target, "Connection: close", *headers)
         answer = client.read_answer("DELETE")
@@ -300,7 +300,7 @@ def test_a_long_answer_is_passed_on_whole_in_flat_memory_and_not_kept(
 
 
 def _read_slowly(client: RawClient, program: Program) -> tuple[int, int]:
-    """How many bytes came, and the most memory that the program had meanwhile."""
+    """Return how many bytes came, and the most memory that the program had meanwhile."""
     size = most = chunks = 0
     while chunk := client.read_chunk():
         size += len(chunk)

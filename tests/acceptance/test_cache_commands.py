@@ -29,7 +29,7 @@ def program(tmp_path: Path) -> Iterator[Program]:
 
 
 def ask(program: Program, text: str, model: str = "s") -> str:
-    """The key of the answer, kept or not."""
+    """Return the key of the answer, kept or not."""
     body = {"model": model, "temperature": 0, "messages": [{"role": "user", "content": text}]}
     answer = program.post(CHAT, body)
     key = answer.value("x-llmproxy-cache-key")
@@ -43,7 +43,7 @@ def hit(program: Program, text: str, model: str = "s") -> bool:
 
 
 def kept(program: Program, count: int) -> dict[str, Any]:
-    """What the cache says of itself once it keeps `count` answers."""
+    """Return what the cache says of itself once it keeps `count` answers."""
     until(lambda: program.get("/cache").json["entries"] == count, f"{count} kept answers")
     figures: dict[str, Any] = json.loads(run("cache", "stats", "--json", cwd=program.directory).stdout)
     return figures
@@ -76,7 +76,7 @@ def test_all_answers_those_of_a_model_and_one_are_cleared(program: Program) -> N
 
 
 def through(program: Program) -> Script:
-    """What stands before a server on its own machine, and says for whom it asks."""
+    """Return what stands before a server on its own machine, and says for whom it asks."""
 
     async def pass_on(call: Call) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", program.port)

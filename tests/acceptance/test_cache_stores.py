@@ -23,7 +23,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there is no Red
 
 @contextlib.contextmanager
 def program(directory: Path, upstream: Upstream, store: str, more: str = "") -> Iterator[Program]:
-    """One of several programs with the same store before the same provider."""
+    """Yield one of several programs with the same store before the same provider."""
     directory.mkdir(exist_ok=True)
     config = f"""
 providers: [{{name: main, type: openai, base_url: "{upstream.url}/v1", api_key: k}}]

@@ -25,7 +25,7 @@ CLIENTS, REQUESTS = 8, 40
 
 
 def _break_somewhere(dice: random.Random) -> Reply:
-    """A stream in pieces, whole or cut, framed and ended somehow."""
+    """Return a stream in pieces, whole or cut, framed and ended somehow."""
     whole = b"".join(vendors.chat_frames("gpt-x", usage=True))
     cut = dice.random() < 0.4
     sent = whole[: dice.randrange(len(whole))] if cut else whole

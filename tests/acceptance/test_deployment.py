@@ -51,7 +51,7 @@ def object_of(kind: str) -> Any:
 
 @pytest.fixture(scope="module")
 def in_image(lasting_upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
-    """The program as the image runs it: configured by variables alone."""
+    """Yield the program as the image runs it: configured by variables alone."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = str(free.getsockname()[1])
     provider = {"LLM_BASE_URL": f"{lasting_upstream.url}/v1", "LLM_TYPE": "openai", "LLM_API_KEY": "sk-up"}

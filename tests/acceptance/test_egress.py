@@ -25,7 +25,7 @@ def lasting_secure() -> Iterator[Upstream]:
 
 @pytest.fixture
 def secure(lasting_secure: Upstream) -> Upstream:
-    """A provider behind TLS, its certificate from an authority that nobody knows."""
+    """Return a provider behind TLS, its certificate from an authority that nobody knows."""
     lasting_secure.forget()
     return lasting_secure
 

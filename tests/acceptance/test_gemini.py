@@ -149,7 +149,7 @@ def test_calls_of_other_models_get_the_filler(program: Program, google: Upstream
 
 
 def array(program: Program, model: str, **more: Any) -> tuple[list[dict[str, Any]], str | None]:
-    """The stream that a client without `alt=sse` gets."""
+    """Return the stream that a client without `alt=sse` gets."""
     body = {"contents": [{"parts": [{"text": f"In an array: {more}"}]}], **more}
     answer = program.post(f"/v1beta/models/{model.replace('/', '%2F')}:streamGenerateContent", body)
     assert answer.status == 200, answer

@@ -16,7 +16,7 @@ CHAT = "/v1/chat/completions"
 
 @pytest.fixture(scope="module")
 def impatient(lasting_upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
-    """A program with short time limits for clients."""
+    """Yield a program with short time limits for clients."""
     config = f"""
 server: {{header_timeout: 400ms, keepalive_timeout: 400ms, body_timeout: 400ms}}
 llm: {{base_url: "{lasting_upstream.url}/v1", type: openai, api_key: k}}
@@ -26,7 +26,7 @@ llm: {{base_url: "{lasting_upstream.url}/v1", type: openai, api_key: k}}
 
 
 def _refused(client: RawClient, *statuses: int) -> None:
-    """The answer refuses, properly, and the connection ends."""
+    """Check that the answer refuses, properly, and that the connection ends."""
     answer = client.read_answer()
     assert answer.version == "HTTP/1.1" and answer.status in (statuses or (400,)), answer
     assert answer.value("x-request-id") and answer.value("connection") == "close"

@@ -91,7 +91,7 @@ def chat(text: str, **more: Any) -> dict[str, Any]:
 
 
 async def _answer(call: Call) -> None:
-    """A message that is like no other: with tools, a call of always the same id behind thinking of its own."""
+    """Answer with words that are like no other: with tools, a call of always the same id behind thinking of its own."""
     number = next(_numbers)
     content: list[dict[str, object]] = [{"type": "text", "text": f"Answer {number}."}]
     if b'"tools"' in call.request.body:
@@ -134,7 +134,7 @@ def everybody(line: Line) -> list[Client]:
 
 
 def neighbours(clients: list[Client]) -> Iterator[tuple[Client, Client]]:
-    """Every two clients that differ in one header, or in their address."""
+    """Return every two clients that differ in one header, or in their address."""
     return ((one, other) for one, other in itertools.permutations(clients, 2) if one.differs_in_one(other))
 
 

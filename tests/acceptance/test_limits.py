@@ -18,7 +18,7 @@ KB = 1024
 
 @pytest.fixture(scope="module")
 def narrow(lasting_upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
-    """A program that accepts 300 KB to read, 600 KB to pass on, and holds 500 KB."""
+    """Yield a program that accepts 300 KB to read, 600 KB to pass on, and holds 500 KB."""
     config = f"""
 server: {{max_body_size: 300KB, max_upload_size: 600KB, max_held_bytes: 500KB}}
 providers:

@@ -100,7 +100,7 @@ class Tagged:
         self.record = record
 
     def seen(self, request_id: str | None) -> Seen:
-        """What was written about one exchange, once both have told of its end."""
+        """Return what was written about one exchange, once both have told of its end."""
 
         def read() -> Seen:
             lines = map(json.loads, self.record.read_text().splitlines())

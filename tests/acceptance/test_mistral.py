@@ -50,7 +50,7 @@ def program(vendor: StrictVendor, tmp_path_factory: pytest.TempPathFactory) -> I
 
 
 def earlier_turns(dialect: str) -> list[Any]:
-    """A loop that another provider began, with ids of its own."""
+    """Return a loop that another provider began, with ids of its own."""
     if dialect == "messages":
         use = {"type": "tool_use", "id": EARLIER, "name": NAMES[0], "input": {"city": "Rome"}}
         result = {"type": "tool_result", "tool_use_id": EARLIER, "content": "20"}

@@ -21,7 +21,7 @@ JSON = (("Content-Type", "application/json"),)
 
 @pytest.fixture
 def alone(upstream: Upstream, tmp_path: Path) -> Iterator[Program]:
-    """The program with `llm:` alone."""
+    """Yield the program with `llm:` alone."""
     with Program(tmp_path, "serve", config=f'llm: {{base_url: "{upstream.url}/v1", api_key: k}}') as program:
         yield program
 

@@ -35,7 +35,7 @@ providers:
 
 @pytest.fixture(scope="module")
 def watched(lasting_upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
-    """The program with everything that tells of requests, in JSON."""
+    """Yield the program with everything that tells of requests, in JSON."""
     config = (
         providers(lasting_upstream)
         + """

@@ -30,7 +30,7 @@ TOOLS: list[FunctionToolParam] = [
 
 @pytest.fixture(params=["/v1", "", "/openai", "/openai/v1", "/main", "/main/v1"])
 def everywhere(request: pytest.FixtureRequest, both: Program) -> Iterator[openai.OpenAI]:
-    """A client for each place where the OpenAI interface stands."""
+    """Yield a client for each place where the OpenAI interface stands."""
     with openai.OpenAI(base_url=both.url + request.param, api_key="dummy", max_retries=0) as client:
         yield client
 

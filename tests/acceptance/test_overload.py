@@ -34,7 +34,7 @@ server: {{max_concurrent: 1, queue_timeout: 5m, max_connections: 20}}
 
 @pytest.fixture(scope="module")
 def lasting_hasty(tmp_path_factory: pytest.TempPathFactory, lasting_upstream: Upstream) -> Iterator[Program]:
-    """The same, where nobody waits for long."""
+    """Yield a program where nobody waits for long."""
     url = lasting_upstream.url
     config = f"""
 providers: [{{name: main, type: openai, base_url: "{url}/v1", api_key: k}}]

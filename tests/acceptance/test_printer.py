@@ -174,7 +174,7 @@ def environment(home: Path) -> dict[str, str]:
 
 
 def found_port(home: Path, pid: int) -> int:
-    """The port, from the file by which commands find running servers: nothing can be printed."""
+    """Return the port, from the file by which commands find running servers: nothing can be printed."""
 
     def find() -> int:
         texts = [path.read_text() for path in (home / "state").rglob("*.json")]

@@ -96,7 +96,7 @@ def moved_away_first(file: Path, text: str) -> None:
 
 
 def mounted(file: Path, text: str) -> None:
-    """As the volume of a config map changes: the file is a link through `..data`, which is replaced."""
+    """Mount the file as the volume of a config map does: it is a link through `..data`, which is replaced."""
     directory = file.parent
     version = directory / f"..{len(list(directory.iterdir()))}"
     version.mkdir()

@@ -162,7 +162,7 @@ VENDORS = {"openai": openai_requests, "anthropic": anthropic_requests, "gemini":
 
 @pytest.fixture(scope="module")
 def echoing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Program, Upstream]]:
-    """The program with a provider of each vendor, all of which are one server that echoes."""
+    """Yield the program with a provider of each vendor, all of which are one server that echoes."""
     with Upstream(echo) as upstream:
         config = f"""
 providers:

@@ -18,7 +18,7 @@ SERVICES = (*LOCAL, *HOSTED, "openai-compatible")
 
 @pytest.fixture(scope="module")
 def services(lasting_upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
-    """A program with all of them, those on one's own machine without a key."""
+    """Yield a program with all of them, those on one's own machine without a key."""
     entries = [
         f'  - {{name: my-{type_}, type: {type_}, base_url: "{lasting_upstream.url}/{type_}/v1"'
         + ("}" if type_ in LOCAL else f", api_key: sk-{type_}}}")

@@ -65,13 +65,13 @@ def test_a_recording_is_told_in_full(recording: Recording) -> None:
 
 
 def _labels(sessions: list[str | None]) -> list[str | None]:
-    """Each session's letter, in the order in which they begin."""
+    """Return each session's letter, in the order in which they begin."""
     seen = list(dict.fromkeys(session for session in sessions if session is not None))
     return [None if session is None else LABELS[seen.index(session)] for session in sessions]
 
 
 def _row(number: int, request: Request, label: str | None) -> str:
-    """A request as a failure shows it: the session that it belongs to, the one that was found, how it ends."""
+    """Return a request as a failure shows it: the session that it belongs to, the one that was found, how it ends."""
     said = request.body.get("input", request.body.get("messages"))
     last = json.dumps(said[-1] if isinstance(said, list) and said else said, ensure_ascii=False)
     mark = "  " if label == request.session else "<-"

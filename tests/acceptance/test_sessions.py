@@ -44,7 +44,7 @@ def lasting(lasting_upstream: Upstream, tmp_path_factory: pytest.TempPathFactory
 
 @pytest.fixture
 def program(lasting: Program, upstream: Upstream) -> Program:
-    """The program, whose sessions are those of all tests here: each says something of its own."""
+    """Return the program, whose sessions are those of all tests here: each says something of its own."""
     return lasting
 
 
@@ -57,14 +57,14 @@ def asked(*texts: str, **members: Any) -> dict[str, Any]:
 
 
 def session(answer: RawAnswer) -> str:
-    """The session that an answer says it belongs to."""
+    """Return the session that an answer says it belongs to."""
     name = answer.value(HEADER)
     assert name
     return name
 
 
 def counted(program: Program, name: str, requests: int) -> dict[str, Any]:
-    """The session's page, once so many requests of it are over."""
+    """Return the session's page, once so many requests of it are over."""
     until(lambda: program.get(f"/sessions/{name}").json["requests"] >= requests, f"{requests} requests of {name}")
     shown: dict[str, Any] = program.get(f"/sessions/{name}").json
     assert shown["requests"] == requests

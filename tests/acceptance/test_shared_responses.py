@@ -26,7 +26,7 @@ TOOL: Any = {"type": "function", "function": {"name": "look", "parameters": {"ty
 
 @contextlib.contextmanager
 def program(directory: Path, upstream: Upstream, store: str) -> Iterator[Program]:
-    """One of several programs with the same default store before the same provider."""
+    """Yield one of several programs with the same default store before the same provider."""
     directory.mkdir(exist_ok=True)
     config = f"""
 providers:
@@ -82,7 +82,7 @@ def test_a_response_of_one_program_is_continued_by_another(
 
 
 async def think(call: Call) -> None:
-    """An answer that thinks and calls a tool; plain words once the tool's result is there."""
+    """Send an answer that thinks and calls a tool; plain words once the tool's result is there."""
     asked = json.loads(call.request.body)
     done = "tool_result" in json.dumps(asked["messages"])
     answer = vendors.message("m") | ({} if done else {"content": [THINKING, USE], "stop_reason": "tool_use"})

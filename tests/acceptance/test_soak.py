@@ -86,7 +86,7 @@ def held(program: Program) -> Held:
 
 
 def request(dice: random.Random) -> tuple[str, dict[str, Any]]:
-    """A call of any dialect to any of the models, most of them translated; a few are asked again."""
+    """Return a call of any dialect to any of the models, most of them translated; a few are asked again."""
     model = dice.choice(["gpt-x", "claude-x", "team"])
     text = f"question {dice.randrange(200)}"
     stream = {"stream": dice.random() < 0.6}
@@ -101,7 +101,7 @@ def request(dice: random.Random) -> tuple[str, dict[str, Any]]:
 
 
 def use(program: Program, number: int, over: threading.Event, statuses: list[int]) -> None:
-    """One client after the other: some keep their connection, some leave in the middle."""
+    """Be one client after the other: some keep their connection, some leave in the middle."""
     dice = random.Random(number)
     while not over.is_set():
         with program.client() as client:

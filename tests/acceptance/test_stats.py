@@ -30,7 +30,7 @@ def stats(program: Program, query: str = "") -> Any:
 
 
 def settled(program: Program, provider: str, model: str, requests: int) -> Any:
-    """The figures of a model, once so many calls were counted."""
+    """Return the figures of a model, once so many calls were counted."""
 
     def row() -> Any:
         found = stats(program)["providers"][provider]["models"].get(model)

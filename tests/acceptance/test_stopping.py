@@ -32,7 +32,7 @@ llm: {{base_url: "{upstream.url}/v1", type: openai, api_key: k}}
 
 
 def _begin(client: RawClient, upstream: Upstream) -> HeldCall:
-    """A stream that has begun."""
+    """Return a stream that has begun."""
     upstream.hold()
     client.post(CHAT, {"model": "gpt-x", "stream": True})
     call = upstream.take()

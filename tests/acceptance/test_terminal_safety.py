@@ -22,7 +22,7 @@ CHAT = {**ASKED, "model": EVIL, "user": EVIL, EVIL: EVIL, "messages": [{"role": 
 
 
 def steering(text: str) -> set[str]:
-    """The characters of `text` that a terminal obeys or hides."""
+    """Return the characters of `text` that a terminal obeys or hides."""
     return {each for each in text if unicodedata.category(each) in BAD and each not in "\n\t"}
 
 
@@ -40,7 +40,7 @@ def poisoned(value: Any) -> Any:
 
 
 def holds(value: Any, text: str) -> bool:
-    """Whether a text of `value` contains `text`."""
+    """Return whether a text of `value` contains `text`."""
     if isinstance(value, dict):
         return any(text in name or holds(each, text) for name, each in value.items())
     return any(holds(each, text) for each in value) if isinstance(value, list) else text in str(value)
@@ -48,7 +48,7 @@ def holds(value: Any, text: str) -> bool:
 
 @pytest.fixture
 def shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Iterator[Any]:
-    """What a command writes: standard output and standard error."""
+    """Yield what a command writes: standard output and standard error."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))

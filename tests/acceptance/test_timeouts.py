@@ -20,7 +20,7 @@ HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding
 
 @pytest.fixture(scope="module")
 def full_backlog() -> Iterator[int]:
-    """The port of a listener that accepts no connection any more: connecting to it hangs."""
+    """Yield the port of a listener that accepts no connection any more: connecting to it hangs."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen(0)
@@ -36,7 +36,7 @@ def full_backlog() -> Iterator[int]:
 
 @pytest.fixture(scope="module")
 def hasty(lasting_upstream: Upstream, full_backlog: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
-    """A program with short limits."""
+    """Yield a program with short limits."""
     base, limits = lasting_upstream.url, "{connect: 300ms, first_byte: 300ms, idle: 300ms}"
     whole = "{total: 500ms, idle: none, first_byte: none}"
     far = f"http://127.0.0.1:{full_backlog}/v1"

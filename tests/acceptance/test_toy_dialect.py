@@ -82,13 +82,13 @@ def stream(request: pytest.FixtureRequest) -> bool:
 
 
 def ask(program: Program, model: str, body: dict[str, Any], *headers: str, stream: bool = False) -> RawAnswer:
-    """The answer to a toy client."""
+    """Return the answer to a toy client."""
     verb = "stream" if stream else "run"
     return program.post(f"/toy/{model}:{verb}", body, *headers)
 
 
 def hello(**more: Any) -> dict[str, Any]:
-    """A request that nobody made before."""
+    """Return a request that nobody made before."""
     return {"talk": [{"by": "human", "say": next(_WORDS)}], **more}
 
 
@@ -255,7 +255,7 @@ def test_what_a_toy_reports_in_a_stream_reaches_other_clients(program: Program, 
 
 
 def commanded(program: Program, *arguments: str) -> str:
-    """What a command prints in the program's directory."""
+    """Return what a command prints in the program's directory."""
     environment = clean_environment(program.directory)
     done = subprocess.run(
         [*COMMAND, *arguments], cwd=program.directory, env=environment, capture_output=True, text=True, timeout=60

@@ -54,27 +54,27 @@ middlewares:
         return sorted(path for path in self.directory.rglob("*") if path.is_file() and not path.name.startswith("."))
 
     def records(self) -> list[Json]:
-        """What is written, by now; each is checked against the schema."""
+        """Return what is written, by now; each is checked against the schema."""
         records: list[Json] = [json.loads(text) for text in self.texts()]
         for record in records:
             VALIDATOR.validate(record)
         return sorted(records, key=lambda record: record["started"])  # names of one millisecond sort by chance
 
     def texts(self) -> list[str]:
-        """The texts of all records."""
+        """Return the texts of all records."""
         traces = TraceReader(str(self.directory))
         found = [text.decode() for text in traces.texts(traces.entries())]
         assert traces.faults == []
         return found
 
     def wait(self, count: int) -> list[Json]:
-        """The records once there are `count`, and no more than that."""
+        """Return the records once there are `count`, and no more than that."""
         until(lambda: len(self.files()) >= count, f"{count} trace files")
         assert len(self.files()) == count
         return self.records()
 
     def state(self) -> Json:
-        """What /health says of the middleware."""
+        """Return what /health says of the middleware."""
         [state] = self.program.get("/health").json["middlewares"]
         assert isinstance(state, dict)
         return state
@@ -228,13 +228,13 @@ BODY: Json = {
 
 
 def spelled(secrets: dict[str, str]) -> list[str]:
-    """The secrets as they are, percent-encoded, and with escaped slashes."""
+    """Return the secrets as they are, percent-encoded, and with escaped slashes."""
     plain = [*secrets.values()]
     return [*plain, *map(quote, plain), *(quote(each, safe="") for each in plain), *map(quote_plus, plain)]
 
 
 def seen(secrets: dict[str, str], texts: list[str]) -> list[str]:
-    """The secrets that stand in `texts`, in whatever spelling."""
+    """Return the secrets that stand in `texts`, in whatever spelling."""
     return [each for each in spelled(secrets) if any(each in text for text in texts)]
 
 

@@ -192,7 +192,7 @@ def test_a_tool_loop_goes_on_with_the_thinking_that_began_it(
 
 
 def _words(kind: str, stream: bool) -> Reply:
-    """The plain answer of the vendor of `kind`, though the request names tools."""
+    """Return the plain answer of the vendor of `kind`, though the request names tools."""
     model = "claude-test"
     if kind == "chat":
         return (

@@ -30,7 +30,7 @@ _FIGURE = re.compile(rb'("\w*tokens\w*": ?)\d+')
 
 @pytest.fixture(scope="module")
 def counting(lasting_upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
-    """A program that counts in every way: metrics, sessions and cache on disk, trace and audit."""
+    """Yield a program that counts in every way: metrics, sessions and cache on disk, trace and audit."""
     config = f"""
 stores: {{default: disk}}
 providers:

@@ -30,7 +30,7 @@ NAMES = ["con", "NUL.txt", "..\\..\\aux", "C:\\evil", "a:b", "lpt1 ", "x" * 260]
 
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
-    """One that has served, traced, audited, listed its records and ended."""
+    """Yield one that has served, traced, audited, listed its records and ended."""
     folder = tmp_path_factory.mktemp("windows")
     (folder / "llmproxy.yaml").write_text(CONFIG)
     module = [sys.executable, "-m", "tests.support.as_windows"]

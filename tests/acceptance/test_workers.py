@@ -53,7 +53,7 @@ def lasting_pair(lasting_upstream: Upstream, tmp_path_factory: pytest.TempPathFa
 
 @pytest.fixture
 def pair(lasting_pair: Program, upstream: Upstream) -> Program:
-    """The program with two workers, and with no connection that a test before has left."""
+    """Return the program with two workers, and with no connection that a test before has left."""
     until(lambda: sum(connections(lasting_pair)) == 1, "connections of other tests to close")
     return lasting_pair
 
@@ -85,7 +85,7 @@ def chunk(data: bytes) -> bytes:
 
 
 def begin(client: RawClient, upstream: Upstream) -> HeldCall:
-    """A stream that has begun."""
+    """Return a stream that has begun."""
     upstream.hold()
     client.post(CHAT, {**ASK, "stream": True})
     call = upstream.take()

@@ -40,7 +40,7 @@ STUB = Stub(Stub.Config.model_validate({"name": "stub", "type": "stub"}))
 
 
 def asked(*providers: Provider, **more: Any) -> Exchange:
-    """A request that would go to these providers; `more` are its `client` and `query`, and its headers."""
+    """Return a request that would go to these providers; `more` are its `client` and `query`, and its headers."""
     client, query = more.pop("client", None), more.pop("query", None)
     sent = Headers({name.replace("_", "-"): value for name, value in more.items()})
     route = Route(name="r", targets=tuple(Target(provider=each) for each in providers)) if providers else None

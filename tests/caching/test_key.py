@@ -65,7 +65,7 @@ def test_there_are_requests_of_every_dialect() -> None:
 
 
 def places(value: Any) -> Iterator[tuple[Any, Any]]:
-    """Every array or object within `value`, with each of its keys."""
+    """Yield every array or object within `value`, with each of its keys."""
     for name, each in value.items() if isinstance(value, dict) else enumerate(value):
         yield value, name
         if isinstance(each, (dict, list)):
@@ -73,7 +73,7 @@ def places(value: Any) -> Iterator[tuple[Any, Any]]:
 
 
 def same(one: Any, other: Any) -> bool:
-    """Whether two values are one in JSON, where 1, 1.0 and true are three."""
+    """Return whether two values are one in JSON, where 1, 1.0 and true are three."""
     return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
 
 

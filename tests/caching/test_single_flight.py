@@ -68,7 +68,7 @@ class Calling:
         return says
 
     async def ask(self) -> Answer | None:
-        """One client asks; it may be one of several."""
+        """Ask as one client, which may be one of several."""
         exchange = ended(budget=self.budget)
         self.exchanges.append(exchange)
         return await self.shared.join(self.call, exchange)
@@ -85,7 +85,7 @@ def streamed(source: Source, body: bytes = b"") -> Answer:
 
 
 async def rest(answer: Answer | None) -> bytes:
-    """All that a client gets, with its stream closed after it as the server does."""
+    """Return all that a client gets, with its stream closed after it as the server does."""
     assert answer is not None
     got = answer.body
     if answer.stream is not None:

@@ -30,7 +30,7 @@ UNCOUNTED = b"".join(vendors.chat_frames("m"))
 
 
 def flown(*parts: bytes, headers: dict[str, str] | None = None, stream: bool = False, status: int = 200) -> SharedCall:
-    """A finished shared call with an answer of these parts, a tenth of a second apart."""
+    """Return a finished shared call with an answer of these parts, a tenth of a second apart."""
     shared = SharedCall(ended(), 1 << 20, lambda: None)
     kind = "text/event-stream" if stream else "application/json"
     all_headers = Headers({"Content-Type": kind, **(headers or {})})

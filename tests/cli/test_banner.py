@@ -14,7 +14,7 @@ ADDRESS = "http://127.0.0.1:3000"
 
 @pytest.fixture(autouse=True)
 def without_agents(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No coding agent is installed."""
+    """Install no coding agent."""
     monkeypatch.setenv("PATH", str(tmp_path))
 
 

@@ -21,7 +21,7 @@ def page(content: object, status: int = 200) -> Reply:
 
 @pytest.fixture
 def server() -> Iterator[Upstream]:
-    """A server whose cache can be seen and cleared: of both pages it says everything at once."""
+    """Yield a server whose cache can be seen and cleared: of both pages it says everything at once."""
     with Upstream(page({**PAGE, "deleted": 3})) as upstream:
         yield upstream
 

@@ -18,7 +18,7 @@ from llmproxy.cli.help_text import HELP, complete_help
 
 
 def commands(command: Any, words: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
-    """Each command that is not hidden, by its words, and the program itself."""
+    """Yield each command that is not hidden, by its words, and the program itself."""
     yield " ".join(words), command
     if isinstance(command, TyperGroup):
         for name, each in command.commands.items():
@@ -33,7 +33,7 @@ COMMANDS = dict(commands(PROGRAM))
 
 @pytest.fixture(autouse=True)
 def built_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The program is built once for all tests, which takes longer than they do."""
+    """Build the program once for all tests, which takes longer than they do."""
     monkeypatch.setattr(cli, "get_command", build)
 
 

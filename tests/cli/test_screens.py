@@ -73,7 +73,7 @@ def _totals(width: int) -> str:
 
 
 def _printed(width: int) -> str:
-    """What the printer writes on a terminal of that width."""
+    """Return what the printer writes on a terminal of that width."""
     console = _Window(width)
     lines = LinePrinter(console, requests=True, responses=True, arrivals=False)
     began_s = parse_timestamp("2026-01-02T03:00:00Z")

@@ -136,7 +136,7 @@ def test_it_serves_whatever_became_of_its_console(tmp_path: Path, redirection: s
 
 
 def answers(port: int) -> bool:
-    """Whether the health page of a proxy is there."""
+    """Return whether the health page of a proxy is there."""
     try:
         with RawClient(("127.0.0.1", port)) as client:
             client.request("GET", "/health", "Connection: close")

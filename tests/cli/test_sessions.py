@@ -13,7 +13,7 @@ from tests.support.provider import Reply, Upstream
 
 @pytest.fixture
 def server() -> Iterator[Upstream]:
-    """A server that shows one page, whatever it is asked for."""
+    """Yield a server that shows one page, whatever it is asked for."""
     with Upstream(Reply(pieces=[json.dumps(PAGE).encode()])) as upstream:
         yield upstream
 

@@ -55,7 +55,7 @@ def drawn(
 
 
 def row(lines: list[str], name: str) -> dict[str, str]:
-    """The cells of the line that begins with `name`, by their heads, which end where the numbers do."""
+    """Return the cells of the line that begins with `name`, by their heads, which end where the numbers do."""
     (heads,) = [line for line in lines if line.startswith("provider / model")]
     (cells,) = [line for line in lines if re.match(rf"{name} +[\d-]", line)]
     ends = [(match[0], match.end()) for match in re.finditer(r"(?<= )\S+", heads)][2:]

@@ -29,12 +29,12 @@ _OTHERS = (
 
 @pytest.fixture(autouse=True)
 def built_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The program is built once for all tests, which takes longer than they do."""
+    """Build the program once for all tests, which takes longer than they do."""
     monkeypatch.setattr(cli, "get_command", build)
 
 
 def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    """The message for wrong usage, in our form, without the line that points to the help."""
+    """Return the message for wrong usage, in our form, without the line that points to the help."""
     with pytest.raises(SystemExit) as end:
         cli.main(arguments)
     output = capsys.readouterr()
@@ -79,7 +79,7 @@ def test_help_of_an_unknown_command_is_refused_alike(
 
 
 def _mistakes() -> list[list[str]]:
-    """For every command an unknown option and a surplus argument, for every option a missing and a wrong value."""
+    """Return for every command an unknown option and a surplus argument, for every option no value and a wrong one."""
     found: list[list[str]] = []
     for words, command in COMMANDS.items():
         path = words.split()
@@ -102,7 +102,7 @@ def _mistakes() -> list[list[str]]:
 
 
 def _needed(command: Any) -> list[str]:
-    """The options that a command needs, with values that are right."""
+    """Return the options that a command needs, with values that are right."""
     right = {"--from": "chat", "--to": "messages", "--dialect": "chat"}
     needed = [param.opts[-1] for param in command.params if param.required and param.param_type_name == "option"]
     return [word for option in needed for word in (option, right.get(option, "x"))]

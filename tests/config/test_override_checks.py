@@ -19,7 +19,7 @@ from llmproxy.stores.memory import MemoryStore
 
 
 def named(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A decorator as users write them: a plain function around an async one."""
+    """Return a decorator as users write them: a plain function around an async one."""
 
     @functools.wraps(function)
     def call(*arguments: Any) -> Any:

@@ -23,7 +23,7 @@ def entries(directory: Path, text: str) -> list[tuple[str, bool, dict[str, Any]]
 
 
 def stores(directory: Path, text: str) -> dict[str, dict[str, Any]]:
-    """The stores in `text`, without defaults."""
+    """Return the stores in `text`, without defaults."""
     (directory / "llmproxy.yaml").write_text(STUB + text)
     config = load(directory=directory, environ={"PASSWORD": "pass"}).checked()
     return {name: each.model_dump(mode="json", exclude_defaults=True) for name, each in config.stores.items()}

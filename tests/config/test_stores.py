@@ -36,7 +36,7 @@ def loaded(directory: Path, text: str, **environ: str) -> Loaded:
 
 
 def store_of(made: Loaded) -> dict[str, object]:
-    """The settings of the store that the first middleware uses."""
+    """Return the settings of the store that the first middleware uses."""
     config = made.checked()
     reference = config.middlewares[0].config
     assert isinstance(reference, StoreReference)

@@ -27,7 +27,7 @@ from tests.support.exchanges import BEGAN_S, CHAT, ended, new_call
 
 @pytest.fixture(autouse=True)
 def utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The clock of the wall is UTC's."""
+    """Set the clock of the wall to UTC."""
     monkeypatch.setenv("TZ", "UTC")
     if os.name != "nt":
         time.tzset()

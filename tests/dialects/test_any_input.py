@@ -43,7 +43,7 @@ _ODD: Any = st.sampled_from(
 
 
 def _bodies(dialect: str) -> list[dict[str, Any]]:
-    """The golden requests, and one with each member that there is."""
+    """Return the golden requests, and one with each member that there is."""
     made = [case.requests[dialect] for case in CASES if dialect in case.requests]
     return made + [plausible(BASE[dialect] | variant.value) for variant in VARIANTS[dialect]]
 
@@ -57,7 +57,7 @@ REPLIES = {name: [case.replies[name] for case in CASES if name in case.replies] 
 
 
 def _places(value: object) -> list[tuple[Any, Any]]:
-    """Every array or object in a value, with each of its keys."""
+    """Return every array or object in a value, with each of its keys."""
     if isinstance(value, dict):
         return [place for name, each in value.items() for place in ((value, name), *_places(each))]
     if isinstance(value, list):
@@ -67,7 +67,7 @@ def _places(value: object) -> list[tuple[Any, Any]]:
 
 @st.composite
 def spoiled(draw: st.DrawFn, values: list[dict[str, Any]]) -> dict[str, Any]:
-    """One of some values in which one or two places hold something else, or nothing."""
+    """Draw one of some values in which one or two places hold something else, or nothing."""
     value: dict[str, Any] = json.loads(json.dumps(draw(st.sampled_from(values))))
     for _ in range(draw(st.integers(1, 2))):
         places = _places(value)
@@ -82,7 +82,7 @@ def spoiled(draw: st.DrawFn, values: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def read(dialect: str, body: dict[str, Any]) -> Request | None:
-    """The request; None for a clean 400."""
+    """Return the request; None for a clean 400."""
     try:
         request = codecs()[dialect].decode_request(body)
     except BadRequest as error:
@@ -98,7 +98,7 @@ def _encoded(target: str, request: Request) -> dict[str, Any]:
 
 
 def write_everywhere(request: Request) -> None:
-    """Each dialect writes it, or says in a clean 400 what it cannot carry."""
+    """Let each dialect write it, or say in a clean 400 what it cannot carry."""
     for codec in codecs().values():
         losses = Losses()
         try:
@@ -195,7 +195,7 @@ def test_what_can_be_sent_is_written_as_the_vendors_types_have_it(dialect: str) 
 
 
 def events_of(dialect: str, data: bytes, cuts: list[int]) -> list[Event]:
-    """What a reader tells of a stream that arrives in pieces."""
+    """Return what a reader tells of a stream that arrives in pieces."""
     reader = codecs()[dialect].stream_decoder()
     places = sorted({0, len(data), *(cut % (len(data) + 1) for cut in cuts)})
     events: list[Event] = []
@@ -206,7 +206,7 @@ def events_of(dialect: str, data: bytes, cuts: list[int]) -> list[Event]:
 
 
 def check_events(events: list[Event]) -> None:
-    """One end, nothing after it; deltas of open blocks alone."""
+    """Check that there is one end, nothing after it; deltas of open blocks alone."""
     ends = [index for index, event in enumerate(events) if isinstance(event, Done | Fail)]
     assert ends == [len(events) - 1]
     opened: set[int] = set()
@@ -238,8 +238,8 @@ def write_streams(events: list[Event], read_from: str) -> None:
 
 
 def _calls_are_json(events: list[Event]) -> bool:
-    """Whether what models say as arguments is JSON. Its pieces are passed on as they come, and the SDK of messages
-    reads them as they come."""
+    """Return whether what models say as arguments is JSON. Its pieces are passed on as they come, and the SDK of
+    messages reads them as they come."""
     reply = collect(copy.deepcopy(events))
     assert isinstance(reply, Reply)
     calls = [block.arguments for block in reply.content if isinstance(block, ToolCall) and not block.custom]
@@ -247,7 +247,7 @@ def _calls_are_json(events: list[Event]) -> bool:
 
 
 def _frames(dialect: str, stream: bytes) -> list[bytes]:
-    """The frames of a stream, without what stands between them."""
+    """Return the frames of a stream, without what stands between them."""
     if dialect != "converse":
         return stream.replace(b"\r\n", b"\n").split(b"\n\n")
     frames, at = [], 0
@@ -258,7 +258,7 @@ def _frames(dialect: str, stream: bytes) -> list[bytes]:
 
 
 def _spoiled(draw: st.DrawFn, dialect: str, frame: bytes) -> bytes:
-    """A frame with another member, where it holds an object."""
+    """Return a frame with another member, where it holds an object."""
     if dialect == "converse":
         [read] = MessageSplitter().feed(frame)
         return write_message(read.event, write_value(draw(spoiled([json.loads(read.data)]))))
@@ -274,7 +274,7 @@ def _framed(dialect: str, event: dict[str, Any]) -> bytes:
 
 @st.composite
 def broken_streams(draw: st.DrawFn, dialect: str) -> bytes:
-    """A golden stream with a frame changed, left out, doubled or put elsewhere; or any bytes."""
+    """Draw a golden stream with a frame changed, left out, doubled or put elsewhere; or any bytes."""
     stream: bytes = draw(st.sampled_from(STREAMS[dialect]))
     between = b"" if dialect == "converse" else b"\n\n"
     frames = _frames(dialect, stream)[:40]

@@ -31,7 +31,7 @@ def request_of(case: str, dialect: str) -> dict[str, Any]:
 
 
 def neutral(summary: Summary, case: str = "") -> Summary:
-    """What every dialect says alike: without its own word for the end and its ids; no text is an empty one.
+    """Return what every dialect says alike: without its own word for the end and its ids; no text is an empty one.
 
     Not every special reader takes the words of a refusal for the text of the answer.
     """
@@ -40,7 +40,7 @@ def neutral(summary: Summary, case: str = "") -> Summary:
 
 
 def counted(summary: Summary) -> Summary:
-    """The same without what decides a price beside the tokens: that is of the provider's own answer."""
+    """Return the same without what decides a price beside the tokens: that is of the provider's own answer."""
     usage = None if summary.usage is None else msgspec.structs.replace(summary.usage, details=msgspec.UNSET)
     return msgspec.structs.replace(neutral(summary), usage=usage)
 
@@ -112,7 +112,7 @@ def test_what_is_no_answer_has_no_other_form(dialect: str) -> None:
 
 
 def heated(dialect: str, temperature: float) -> dict[str, Any]:
-    """The members that ask for a temperature."""
+    """Return the members that ask for a temperature."""
     knob = {"temperature": temperature}
     holder = {"converse": "inferenceConfig", "gemini": "generationConfig"}.get(dialect)
     return knob if holder is None else {holder: knob}

@@ -42,7 +42,7 @@ VARIANTS: dict[str, list[Variant]] = {name: list(variants(PARAMS[name])) for nam
 
 
 def plausible(value: Any) -> Any:
-    """A value made from types alone, with what the types do not say and the vendors demand."""
+    """Return a value made from types alone, with what the types do not say and the vendors demand."""
     if isinstance(value, list):
         return [plausible(each) for each in value]
     if not isinstance(value, dict):
@@ -99,7 +99,7 @@ class Outcome(NamedTuple):
 
 
 def translated(source: str, target: str, body: dict[str, Any]) -> Outcome:
-    """A request of `source`, for a provider of `target`."""
+    """Return a request of `source`, for a provider of `target`."""
     losses = Losses()
     request = codecs()[source].decode_request(plausible(BASE[source] | body))
     request.model = "model-1"
@@ -116,12 +116,12 @@ def translated(source: str, target: str, body: dict[str, Any]) -> Outcome:
 
 
 def related(path: str, listed: str) -> bool:
-    """Whether `listed` names what stands at `path`, around it or in it."""
+    """Return whether `listed` names what stands at `path`, around it or in it."""
     return all(one == other for one, other in zip(steps(path), steps(listed), strict=False))
 
 
 def lost(source: str, target: str, variant: Variant) -> bool:
-    """Whether the member disappears without a word."""
+    """Return whether the member disappears without a word."""
     outcome = translated(source, target, variant.value)
     actual = [outcome.refused] if outcome.refused is not None else outcome.dropped
     if any(related(variant.path, each) for each in actual) or is_absent(variant.other):
@@ -253,8 +253,8 @@ def test_in_its_own_dialect_nothing_is_lost(dialect: str) -> None:
 
 
 def _values(body: dict[str, Any] | None) -> set[str]:
-    """The texts and numbers that were made up. A function's result of the older form is linked to its call by an id
-    and no more by its name."""
+    """Return the texts and numbers that were made up. A function's result of the older form is linked to its call by an
+    id and no more by its name."""
     actual = {name: value for name, value in (body or {}).items() if name != "model"}
     if isinstance(actual.get("messages"), list) and actual["messages"][0].get("role") == "function":
         actual["messages"] = [{**actual["messages"][0], "name": ""}]

@@ -45,19 +45,19 @@ def named(case: Case) -> str:
 
 
 def sent(case: Case) -> list[tuple[str, str]]:
-    """The pairs of dialects in which a client can ask."""
+    """Return the pairs of dialects in which a client can ask."""
     return [(source, target) for source, target in PAIRS if source in case.requests]
 
 
 def shared(case: Case) -> list[tuple[str, str]]:
-    """The pairs of dialects that both have the conversation."""
+    """Return the pairs of dialects that both have the conversation."""
     return [(source, target) for source, target in sent(case) if target in case.requests]
 
 
 def translation(
     case: Case, client: str, provider: str, reasoning: Mapping[str, KeptReasoning] | None = None
 ) -> Translation:
-    """One call of a client of the dialect `client`."""
+    """Return one call of a client of the dialect `client`."""
     return Translation(
         read_request(codecs()[client], json.dumps(case.requests[client]).encode()),
         codecs()[client],
@@ -191,7 +191,7 @@ def test_a_stream_cut_at_any_place_tells_its_reply(case: Case) -> None:
 
 
 def _comparable(reply: Reply) -> Any:
-    """What a stream and a whole reply tell alike."""
+    """Return what a stream and a whole reply tell alike."""
     value = msgspec.to_builtins(reply)
     plain = {name: value[name] for name in ("id", "model", "content", "stop", "stop_sequence", "usage")}
     return _without_places(same_request(plain))

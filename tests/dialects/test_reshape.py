@@ -28,7 +28,7 @@ CASES = [
 
 
 def golden(case: str, dialect: str) -> tuple[bytes, bytes]:
-    """The whole reply and the stream of one golden conversation."""
+    """Return the whole reply and the stream of one golden conversation."""
     reply = GOLDEN / case / f"{dialect}.reply.json"
     [stream] = [each.streams[dialect] for each in CONVERSATIONS if each.name == case]
     return reply.read_bytes(), stream

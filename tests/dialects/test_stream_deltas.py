@@ -12,7 +12,7 @@ BLOCKS: list[Block] = [Text(text=""), Thinking(text="", dialect="chat"), ToolCal
 
 
 def repaired(block: Block, *texts: str, cut: bool = True) -> list[str]:
-    """The deltas that a block of these is made of, each in a batch of its own or all in one."""
+    """Return the deltas that a block of these is made of, each in a batch of its own or all in one."""
     events: list[Event] = [Open(index=0, block=block), *(Delta(index=0, text=text) for text in texts), Close(index=0)]
     repair = DeltaRepair()
     got = [each for event in events for each in repair.repair([event])] if cut else repair.repair(events)

@@ -20,7 +20,7 @@ def user(*content: str) -> Message:
 
 
 def encode(messages: list[Message]) -> list[list[str]]:
-    """What each message holds."""
+    """Return what each message holds."""
     return [
         [each.text if isinstance(each, Text) else each.id for each in message.content if isinstance(each, _TOLD)]
         for message in move_results(messages, Losses())

@@ -47,7 +47,7 @@ OPENAI = Target(provider=_Place("openai"))
 
 
 def ended(*, target: Target | None = OPENAI, first_byte_s: float | None = 100.125, **changes: Any) -> Exchange:
-    """A chat completion that took a quarter of a second and went well, but for `changes`."""
+    """Return a chat completion that took a quarter of a second and went well, but for `changes`."""
     calls = [] if target is None else [Call(target=target, model="gpt-4o", status=200, first_byte_s=first_byte_s)]
     exchange = Exchange(
         id="1",

@@ -18,7 +18,7 @@ OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 
 
 def scraped(metrics: Metrics, accept: str = "") -> dict[str, float]:
-    """Every sample by its name and labels, as Prometheus reads it: `name{a=1,b=2}`."""
+    """Return every sample by its name and labels, as Prometheus reads it: `name{a=1,b=2}`."""
     text, _ = render(metrics, "1.2.3", accept)
     families: Iterable[Metric] = parse_prometheus(text.decode())
     return {

@@ -36,7 +36,7 @@ def model(metrics: Metrics, name: str = "gpt-4o") -> dict[str, Any]:
 
 
 def under_way(**changes: Any) -> Exchange:
-    """A streamed call that began a second ago and goes on."""
+    """Return a streamed call that began a second ago and goes on."""
     now_s = time.monotonic()
     given = {"outcome": "", "ended_s": None, "stream": True, "started_s": now_s - 1, "first_byte_s": now_s - 0.5}
     return ended(**(given | changes))

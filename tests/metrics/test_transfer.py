@@ -24,7 +24,7 @@ EXCHANGES = (
 
 
 def sent(metrics: Metrics) -> MetricsState:
-    """The counters, as another process gets them."""
+    """Return the counters, as another process gets them."""
     return msgspec.msgpack.decode(msgspec.msgpack.encode(state_of(metrics, activity=True)), type=MetricsState)
 
 

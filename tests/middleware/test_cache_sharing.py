@@ -33,12 +33,12 @@ def here(upstream: Upstream) -> Iterator[Cached]:
 
 
 def gated(*pieces: bytes | Gate) -> Reply:
-    """A stream with places where it waits."""
+    """Return a stream with places where it waits."""
     return Reply(headers=vendors.SSE, pieces=pieces, framing="chunked")
 
 
 def held_stream(here: Cached, upstream: Upstream, gate: Gate, before: int = 2) -> None:
-    """The coming stream stops after its first frames until the gate is opened."""
+    """Let the coming stream stop after its first frames until the gate is opened."""
     upstream.next(gated(*FRAMES[:before], gate, *FRAMES[before:]))
 
 
@@ -352,7 +352,7 @@ def test_whoever_leaves_whenever_nothing_is_left_behind(seed: int, upstream: Ups
 
 
 def _by(dice: random.Random, gates: list[Gate]) -> Script:
-    """A script that answers well, late or badly."""
+    """Return a script that answers well, late or badly."""
 
     async def answer(call: Call) -> None:
         good = gated(dice.choice(gates), *FRAMES[:3], dice.choice(gates), *FRAMES[3:])

@@ -86,14 +86,14 @@ class Faulty(MemorySessions):
 
 @pytest.fixture
 def store(monkeypatch: pytest.MonkeyPatch) -> Faulty:
-    """What the middlewares of the test keep their sessions in."""
+    """Return what the middlewares of the test keep their sessions in."""
     state = Faulty()
     monkeypatch.setattr("tests.support.session_client.Stores", lambda: FixedStores(sessions=state))
     return state
 
 
 def steps(work: Callable[[], Any]) -> int:
-    """How many calls of functions `work` makes: its cost, whatever the machine."""
+    """Return how many calls of functions `work` makes: its cost, whatever the machine."""
     count = 0
 
     def counting(_frame: object, event: str, _argument: object) -> None:
@@ -109,7 +109,7 @@ def steps(work: Callable[[], Any]) -> int:
 
 
 def run(coroutine: Any) -> Any:
-    """What a coroutine gives back that never waits."""
+    """Return what a coroutine gives back that never waits."""
     try:
         coroutine.send(None)
     except StopIteration as stop:

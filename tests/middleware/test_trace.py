@@ -39,7 +39,7 @@ FRAMES = vendors.chat_frames("gpt-x")
 
 
 def exchange(request: object = ASK, *, stream: bool = False, **changes: Any) -> Exchange:
-    """A finished chat completion; `id` makes it different from others."""
+    """Return a finished chat completion; `id` makes it different from others."""
     answer = Answer(status=200, headers=Headers({"Content-Type": "x/y"}), framing=SSE if stream else None)
     return ended(**{"body": Body(json.dumps(request).encode()), "answer": answer, **changes})
 

@@ -8,7 +8,7 @@ from llmproxy.providers.address import BaseUrl, join, root_below, split_base_url
 
 
 def sent(base_url: str, path: str, root: str = "/v1", *, always: bool = False, caught: bool = False) -> str:
-    """Where a client's `path` goes at a provider whose type has its API at `root`."""
+    """Return where a client's `path` goes at a provider whose type has its API at `root`."""
     address = split_base_url(base_url)
     below = root_below(address.path, root, always=always)
     return f"{address.host}{join(address.path, below, path, beside=frozenset({'api'}), caught=caught)}"

@@ -79,7 +79,7 @@ def lasting_server(metadata: Metadata) -> Iterator[Upstream]:
 def server(
     lasting_server: Upstream, metadata: Metadata, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> Iterator[Upstream]:
-    """The metadata server, in an environment without any credentials."""
+    """Yield the metadata server, in an environment without any credentials."""
     for name in list(os.environ):
         if name.startswith("AWS_"):
             monkeypatch.delenv(name)

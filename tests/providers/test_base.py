@@ -39,7 +39,7 @@ def vendor(**keys: Any) -> Vendor:
 
 
 def prepared(provider: Vendor, *args: Any, **kwargs: Any) -> tuple[str, dict[str, str]]:
-    """The URL and the headers of what goes upstream."""
+    """Return the URL and the headers of what goes upstream."""
     request = provider.prepare(new_exchange(*args, **kwargs), Target(provider=provider))
     origin = request.origin
     headers = dict(request.headers)

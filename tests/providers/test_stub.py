@@ -30,7 +30,7 @@ def stub() -> Stub:
 
 
 async def answered(path: str, body: object, *, model: str | None = None) -> Any:
-    """The JSON of the stub's plain answer."""
+    """Return the JSON of the stub's plain answer."""
     exchange = new_exchange(path, body=body)
     target = Target(provider=stub(), model=model)
     provider: Provider = stub()
@@ -42,7 +42,7 @@ async def answered(path: str, body: object, *, model: str | None = None) -> Any:
 
 
 async def streamed(path: str, body: dict[str, object]) -> list[bytes]:
-    """The frames of the stub's stream, each a read of its own."""
+    """Return the frames of the stub's stream, each a read of its own."""
     answer = await stub().answer(new_exchange(path, body=body | {"stream": True}), Target(provider=stub()))
     assert answer.framing and answer.body == b"" and answer.length is None and answer.stream is not None
     frames = [frame async for frame in iterate(answer.stream)]

@@ -17,7 +17,7 @@ TENANT = "tenant"
 
 
 def named(body: dict[str, Any], **headers: str) -> str | None:
-    """The id that the session of a request gets."""
+    """Return the id that the session of a request gets."""
     sent = Headers({name.replace("_", "-"): value for name, value in headers.items()})
     name = session_name_of(sent, SESSION_HEADERS, body, TENANT)
     return None if name is None else name.id

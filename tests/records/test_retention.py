@@ -16,7 +16,7 @@ NOW = datetime.now(UTC)
 
 
 def record(directory: Path, age: timedelta, size: int = 100, *, number: int = 0) -> Path:
-    """A trace file of that age."""
+    """Return a trace file of that age."""
     began = NOW - age
     folder = directory / began.strftime("%Y-%m-%d")
     folder.mkdir(exist_ok=True)

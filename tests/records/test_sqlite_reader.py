@@ -184,7 +184,7 @@ def test_what_is_no_file_is_a_fault_and_ends_nothing(tmp_path: Path, kind: str) 
 
 @pytest.fixture
 def public_path() -> Iterator[Path]:
-    """A directory that other users can reach."""
+    """Yield a directory that other users can reach."""
     made = Path(tempfile.mkdtemp())
     made.chmod(0o755)
     yield made
@@ -194,7 +194,7 @@ def public_path() -> Iterator[Path]:
 
 @pytest.fixture
 def another_user() -> Iterator[Callable[[], None]]:
-    """A function after which this process has the rights of another user until the test ends."""
+    """Yield a function after which this process has the rights of another user until the test ends."""
     before = os.geteuid() if sys.platform != "win32" else 0
     yield lambda: os.seteuid(65534) if before == 0 else None
     if before == 0:

@@ -26,7 +26,7 @@ def answer(status: int, body: bytes = b"", *headers: tuple[str, str], reason: st
 
 
 def called(*keys: str) -> Exchange:
-    """An exchange with one call to a provider that has these keys."""
+    """Return an exchange with one call to a provider that has these keys."""
     provider = Scripted("main", ProxyError("unused"))
     provider.secrets = keys
     exchange = ended()

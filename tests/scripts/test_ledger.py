@@ -28,7 +28,7 @@ def test_one(): ...
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """A project with three rows; B2 and C3 must have a test."""
+    """Return a project with three rows; B2 and C3 must have a test."""
     for name, text in TESTS.items():
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)

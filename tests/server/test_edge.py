@@ -40,7 +40,7 @@ def server(upstream: Upstream, factory: Any, monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.fixture
 def hasty(upstream: Upstream, factory: Any) -> Iterator[Listening]:
-    """A server with short time limits for heads and idle connections."""
+    """Yield a server with short time limits for heads and idle connections."""
     hurry = limited(header_timeout_s=LIMIT_S, keepalive_timeout_s=LIMIT_S, body_timeout_s=LIMIT_S)
     with Listening(provider(upstream), factory=factory, limits=hurry) as server:
         yield server
@@ -56,7 +56,7 @@ def post(number: int) -> bytes:
 
 
 def refused(client: RawClient, *statuses: int) -> RawAnswer:
-    """The answer to what cannot be served: proper HTTP/1.1, then the end of the connection."""
+    """Return the answer to what cannot be served: proper HTTP/1.1, then the end of the connection."""
     answer = client.read_answer()
     assert (answer.version, answer.status in statuses) == ("HTTP/1.1", True), answer
     assert answer.value("x-request-id") and answer.value("connection") == "close"

@@ -24,7 +24,7 @@ def upstream() -> Iterator[Upstream]:
 
 @pytest.fixture
 def server(upstream: Upstream) -> Iterator[Listening]:
-    """A server that accepts heads of 8 KB and holds 20 KB."""
+    """Yield a server that accepts heads of 8 KB and holds 20 KB."""
     limits = limited(max_head_size=MAX_BYTES)
     with Listening(provider(upstream), limits=limits, held_bytes=20 * KB) as server:
         yield server

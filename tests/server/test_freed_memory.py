@@ -29,7 +29,7 @@ class Cycle:
 
 @pytest.fixture
 def trims(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """How many objects were freed at each call of `trim`, which does nothing here."""
+    """Return how many objects were freed at each call of `trim`, which does nothing here."""
     calls: list[int] = []
     monkeypatch.setattr(freed_memory, "trim", lambda: calls.append(Cycle.freed))
     monkeypatch.setattr(freed_memory, "DELAY_S", 0.01)

@@ -25,7 +25,7 @@ CHAT = json.dumps(vendors.chat("m")).encode()
 def learned(
     body: bytes, path: str = "/v1/chat/completions", size: int = 100, status: int = 200, **headers: str
 ) -> Exchange:
-    """The exchange after an answer of `body` has passed in pieces of `size` bytes."""
+    """Return the exchange after an answer of `body` has passed in pieces of `size` bytes."""
     exchange = Exchange(
         id="1",
         method="POST",

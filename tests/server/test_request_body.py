@@ -78,7 +78,7 @@ async def refused(arriving: Arriving, *, timeout_s: float = 10.0) -> ProxyError:
 
 
 async def passed(exchange: Exchange) -> bytes:
-    """All that comes through a body that passes through."""
+    """Return all that comes through a body that passes through."""
     assert isinstance(exchange.body, StreamedBody)
     parts = []
     while data := await exchange.body.stream.read():

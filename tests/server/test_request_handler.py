@@ -86,7 +86,7 @@ class Breaking(Pieces):
 
 
 def stream(*pieces: bytes, error: Exception | None = None) -> Answer:
-    """An event stream that breaks with `error` after its pieces."""
+    """Return an event stream that breaks with `error` after its pieces."""
     body = Pieces(*pieces) if error is None else Breaking(*pieces, error=error)
     return Answer(status=200, headers=Headers(SSE), stream=body)
 

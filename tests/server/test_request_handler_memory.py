@@ -119,7 +119,7 @@ CASES: dict[str, Case] = {
 
 
 def _kept(server: Listening) -> int:
-    """How many exchanges are in memory when those that the test itself keeps are gone."""
+    """Return how many exchanges are in memory when those that the test itself keeps are gone."""
     until(lambda: not server.edge.shared.running and not server.edge.connections, "everything to end")
     server.recorder.ended.clear()
     server.recorder.sent.clear()

@@ -86,7 +86,7 @@ def change(name: str, value: object) -> Callable[[Any], Any]:
 
 
 def _check_500(server: Listening, path: str = CHAT) -> Exchange:
-    """One request fails as it must, and the next one, which the hook leaves alone, does not."""
+    """Check that one request fails, and the next one, which the hook leaves alone, does not."""
     before = len(server.ended)
     answer = server.post(ASK, "x-do: it", path=path)
     assert answer.status == 500 and answer.json["error"]["message"], answer
@@ -203,7 +203,7 @@ class Exits(Pieces):
 
 
 def giving(hook: str, kind: type[Pieces], *pieces: bytes) -> Strange:
-    """A middleware that answers with a stream."""
+    """Return a middleware that answers with a stream."""
 
     def give(answer: Any) -> Any:
         mine = of(headers=Headers({"Content-Type": "text/event-stream"}), stream=kind(*pieces))

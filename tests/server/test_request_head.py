@@ -18,7 +18,7 @@ PEER = ("10.1.2.3", 40000)
 
 
 def read(*lines: str, version: str = "HTTP/1.1") -> RawRequestMessage:
-    """The head that `lines` are, as the edge gets it."""
+    """Return the head that `lines` are, as the edge gets it."""
     head = "\r\n".join([f"{lines[0]} {version}", "Host: x", *lines[1:], "", ""]).encode("utf-8", "surrogateescape")
     loop = asyncio.get_running_loop()
     [(message, _)], _, _ = HttpRequestParser(BaseProtocol(loop), loop, 65536).feed_data(head)

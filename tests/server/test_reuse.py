@@ -14,10 +14,10 @@ class Part:
         self.store = stores.open(store)
 
     async def start(self) -> None:
-        """Nothing to start."""
+        """Start nothing."""
 
     async def close(self) -> None:
-        """Nothing to close."""
+        """Close nothing."""
 
 
 def test_a_part_serves_again_where_the_facts_it_was_made_from_are_equal() -> None:

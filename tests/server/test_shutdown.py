@@ -15,7 +15,7 @@ from tests.support.waiting import PATIENCE_S
 
 @pytest.fixture
 def codes(monkeypatch: pytest.MonkeyPatch) -> queue.Queue[int]:
-    """The exit codes of processes that would have ended."""
+    """Return the exit codes of processes that would have ended."""
     codes: queue.Queue[int] = queue.Queue()
 
     def end(code: int) -> NoReturn:

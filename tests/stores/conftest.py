@@ -60,7 +60,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 async def parent(clock: Clock) -> AsyncIterator[Parent]:
-    """The process that holds the memory stores of workers."""
+    """Yield the process that holds the memory stores of workers."""
     parent = Parent(clock)
     yield parent
     await parent.close()
@@ -68,14 +68,14 @@ async def parent(clock: Clock) -> AsyncIterator[Parent]:
 
 @pytest.fixture(scope="session")
 def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    """One for the session of a worker; every test has a namespace of its own."""
+    """Yield a server for the session of a worker; every test has a namespace of its own."""
     with RedisServer(tmp_path_factory.mktemp("redis")) as server:
         yield server
 
 
 @pytest.fixture(scope="session")
 def redis_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of a cluster of three."""
+    """Yield the URL of a cluster of three."""
     with cluster(tmp_path_factory.mktemp("cluster")) as servers:
         yield "redis+cluster://" + ",".join(f"127.0.0.1:{server.port}" for server in servers[:2])
 

@@ -34,7 +34,7 @@ async def link(url: str, ca_file: str | None = None) -> AsyncIterator[RedisLink]
 
 
 async def answered(asked: Callable[[], Any]) -> Any:
-    """What `asked` gives when it is no longer a fault."""
+    """Return what `asked` gives when it is no longer a fault."""
     async with asyncio.timeout(PATIENCE_S):
         while True:
             try:

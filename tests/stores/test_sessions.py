@@ -40,7 +40,7 @@ def settled(session: str, **more: object) -> SessionOutcome:
 
 
 async def known(state: SessionStore, name: str, requests: int) -> Session:
-    """The session when it has so many requests: outcomes are settled soon, not at once."""
+    """Return the session when it has so many requests: outcomes are settled soon, not at once."""
     async with asyncio.timeout(PATIENCE_S):
         while True:
             found = await state.session(name)

@@ -305,7 +305,7 @@ asyncio.run(main(*sys.argv[1:]))
 
 
 def writer(path: Path, who: str, count: int) -> subprocess.Popen[str]:
-    """A process that writes values and sessions, and a line after each."""
+    """Return a process that writes values and sessions, and a line after each."""
     command = [sys.executable, "-c", _WRITER, str(path), who, str(count)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 

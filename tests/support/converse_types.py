@@ -60,7 +60,7 @@ def _read(shape: Any) -> Any:
 
 
 def _request() -> Any:
-    """The body of Converse: what does not stand in the path."""
+    """Return the body of Converse: what does not stand in the path."""
     shape = _CONVERSE.input_shape
     members = {name: NotRequired[_type_of(each.name)] for name, each in shape.members.items() if name != "modelId"}
     return TypedDict("ConverseRequest", members, total=False)  # type: ignore[operator]

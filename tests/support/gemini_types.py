@@ -79,7 +79,7 @@ class _TextPart(TypedDict):
 
 
 def _request() -> Any:
-    """The body of generateContent, as the SDK's converters write it."""
+    """Return the body of generateContent, as the SDK's converters write it."""
     config = {
         field.alias or name: _read(field.annotation) for name, field in types.GenerationConfig.model_fields.items()
     }

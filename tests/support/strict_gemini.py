@@ -49,7 +49,7 @@ def reply_to(request: Received) -> Reply:
 
 
 def streamed(chunks: list[Json], *, sse: bool = True) -> Reply:
-    """A stream as server-sent events, or as an array that is sent element by element."""
+    """Return a stream as server-sent events, or as an array that is sent element by element."""
     texts = [json.dumps(chunk, indent=2, ensure_ascii=False).encode() for chunk in chunks]
     if sse:
         return Reply(headers=SSE, pieces=[frame(chunk) for chunk in chunks], framing="chunked")
@@ -58,26 +58,26 @@ def streamed(chunks: list[Json], *, sse: bool = True) -> Reply:
 
 
 def frame(chunk: Json) -> bytes:
-    """A chunk as Google sends it."""
+    """Return a chunk as Google sends it."""
     return b"data: " + json.dumps(chunk, ensure_ascii=False).encode() + b"\r\n\r\n"
 
 
 def refusal(status: int, word: str, message: str, *headers: tuple[str, str], listed: bool = False) -> Reply:
-    """An error; in the list of one element in which streams without `alt=sse` have it."""
+    """Return an error; in the list of one element in which streams without `alt=sse` have it."""
     error: Any = {"error": {"code": status, "message": message, "status": word}}
     body = json.dumps([error] if listed else error).encode()
     return Reply(status=status, reason=word, headers=JSON + headers, pieces=[body])
 
 
 def chunk(model: str, *parts: Json, **more: Any) -> Json:
-    """One chunk of an answer."""
+    """Return one chunk of an answer."""
     candidate = {"content": {"parts": list(parts), "role": "model"}, "index": 0}
     finish = {"finishReason": more.pop("finish")} if "finish" in more else {}
     return {"candidates": [candidate | finish], **more, "modelVersion": model, "responseId": "gemini-fake"}
 
 
 def chunks_of(body: Json, model: str) -> list[Json]:
-    """The answer: thoughts where they are asked for, then the text, or the calls of two tools."""
+    """Return the answer: thoughts where they are asked for, then the text, or the calls of two tools."""
     config = body.get("generationConfig", {})
     thoughts = config.get("thinkingConfig", {}).get("includeThoughts")
     begun = [chunk(model, {"text": "Let me look.", "thought": True})] if thoughts else []
@@ -101,7 +101,7 @@ def chunks_of(body: Json, model: str) -> list[Json]:
 
 
 def joined(chunks: list[Json]) -> Json:
-    """The same as a whole answer."""
+    """Return the same as a whole answer."""
     parts = [part for each in chunks for part in each["candidates"][0]["content"]["parts"] if part != {"text": ""}]
     texts = [part for part in parts if part.keys() == {"text"}]
     others = [part for part in parts if part not in texts]
@@ -112,7 +112,7 @@ def joined(chunks: list[Json]) -> Json:
 
 
 def parts_of(content: Json) -> list[Json]:
-    """The parts of a content."""
+    """Return the parts of a content."""
     parts: list[Json] = content.get("parts", [])
     return parts
 
@@ -142,7 +142,7 @@ def judge_gemini(body: Json, model: str, issued: Collection[str] = (SIGNATURE,))
 
 
 def camel(value: Any) -> Any:
-    """A value with the names of the types: the SDK writes many as Python does."""
+    """Return a value with the names of the types: the SDK writes many as Python does."""
     if isinstance(value, list):
         return [camel(each) for each in value]
     if not isinstance(value, dict):

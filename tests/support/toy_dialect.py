@@ -197,7 +197,7 @@ def encode_response(reply: Reply, request: Request, context: EncodeContext) -> d
 
 
 def line(value: object) -> bytes:
-    """One frame of a stream."""
+    """Return one frame of a stream."""
     return write_value(value) + b"\n"
 
 

@@ -29,7 +29,7 @@ FOREIGN = {"caller", "async", "phase", "sequence_number", "output_index"}
 
 
 def members(value: object) -> Iterator[str]:
-    """The names of all members in a value, but for those of arguments and schemas, which are content."""
+    """Yield the names of all members in a value, but for those of arguments and schemas, which are content."""
     if isinstance(value, dict):
         for name, each in value.items():
             yield name
@@ -40,7 +40,7 @@ def members(value: object) -> Iterator[str]:
 
 
 def written(data: bytes) -> set[str]:
-    """The names of all members in a body or in the frames of a stream."""
+    """Return the names of all members in a body or in the frames of a stream."""
     lines = data.decode().split("\n") if data[:1] != b"{" else ["data: " + data.decode()]
     bodies = [line[6:] for line in lines if line.startswith("data: {")]
     assert bodies
@@ -48,7 +48,7 @@ def written(data: bytes) -> set[str]:
 
 
 def sent(client: str, provider: str, body: dict[str, Any]) -> set[str]:
-    """The names in the request that a provider gets; none of one that is refused."""
+    """Return the names in the request that a provider gets; none of one that is refused."""
     try:
         request = read_request(codec(client), json.dumps(body | {"model": "m"}).encode())
         made = Translation(request, codec(client), codec(provider), options=Options(), strict=False)

@@ -37,7 +37,7 @@ pairs = pytest.mark.parametrize(("client", "provider"), PAIRS)
 
 
 def streamed(client: str, provider: str, sent: Sequence[bytes]) -> tuple[Reply, bytes]:
-    """What the client reads of a stream, and its bytes, which its SDK accepts."""
+    """Return what the client reads of a stream, and its bytes, which its SDK accepts."""
     stream = translation(client, provider).stream()
     got = b"".join(map(stream.feed, sent)) + stream.close()
     assert stream.done
@@ -49,13 +49,13 @@ def streamed(client: str, provider: str, sent: Sequence[bytes]) -> tuple[Reply, 
 
 
 def plain(client: str, provider: str, answer: dict[str, Any] | bytes) -> tuple[Reply, bytes]:
-    """What the client reads of a whole answer, and its bytes."""
+    """Return what the client reads of a whole answer, and its bytes."""
     got = translation(client, provider).reply(answer if isinstance(answer, bytes) else json.dumps(answer).encode())
     return codec(client).decode_response(got), got
 
 
 def words(content: Sequence[Block]) -> list[str]:
-    """The texts and the arguments in a reply."""
+    """Return the texts and the arguments in a reply."""
     return [
         each.arguments if isinstance(each, ToolCall) else each.text
         for each in content
@@ -176,7 +176,7 @@ ERRORS: dict[str, tuple[object, int]] = {
 
 
 def failed(client: str, provider: str, sent: Sequence[bytes]) -> tuple[Fail, str]:
-    """How a stream failed, and what the client's SDK raises."""
+    """Return how a stream failed, and what the client's SDK raises."""
     stream = translation(client, provider).stream()
     got = b"".join(map(stream.feed, sent)) + stream.close()
     assert stream.failure is not None and not stream.done

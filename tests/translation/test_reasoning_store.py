@@ -32,7 +32,7 @@ def reasoning() -> ReasoningStore:
 
 
 async def restored(reasoning: ReasoningStore, *blocks: Block, identity: str = "t", to: str = "messages") -> list[Block]:
-    """An assistant's message of these blocks as the provider gets it."""
+    """Return an assistant's message of these blocks as the provider gets it."""
     request = asked(turn(*blocks))
     restore(request, await reasoning.fetch(identity, to, request) or {})
     return request.messages[0].content

@@ -56,7 +56,7 @@ def translation(
 async def continued(
     store: ReasoningStore, body: dict[str, Any], client: Codec = CHAT, provider: Codec = MESSAGES, identity: str = "t"
 ) -> Translation:
-    """A request that follows what `store` has kept for `identity`."""
+    """Return a request that follows what `store` has kept for `identity`."""
     kept = await store.fetch(identity, provider.name, read_request(client, json.dumps(body).encode()))
     return translation(body, client, provider, reasoning=kept)
 

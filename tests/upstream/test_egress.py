@@ -31,7 +31,7 @@ def proxied(address: str) -> str | None:
 
 @pytest.fixture(autouse=True)
 def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing of this machine's."""
+    """Forget the proxies and certificates of this machine."""
     for name in [name for name in os.environ if name.lower().endswith("_proxy") or name.startswith("SSL_CERT")]:
         monkeypatch.delenv(name)
 

@@ -28,7 +28,7 @@ def upstream() -> Iterator[Upstream]:
 
 @pytest.fixture
 def local(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As if this machine were the public internet."""
+    """Let this machine be the public internet."""
     real = media.is_public
     monkeypatch.setattr(media, "is_public", lambda address: address == "127.0.0.1" or real(address))
 

@@ -25,7 +25,7 @@ def upstream() -> Iterator[Upstream]:
 
 @pytest.fixture
 def secure() -> Iterator[Upstream]:
-    """A provider behind TLS."""
+    """Yield a provider behind TLS."""
     with Upstream(ok, tls=True) as secure:
         yield secure
 
@@ -39,7 +39,7 @@ async def made() -> AsyncIterator[Pool]:
 def through(
     proxy: Upstream, scheme: str, host: str, port: int, *, login: str = "", ca_file: str | None = None
 ) -> Origin:
-    """An origin that is reached through `proxy`."""
+    """Return an origin that is reached through `proxy`."""
     url = f"http://{login}127.0.0.1:{proxy.port}"
     return Origin(scheme=scheme, host=host, port=port, proxy=url, ca_file=ca_file, timeouts=Timeouts(connect_s=5))
 

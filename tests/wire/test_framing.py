@@ -21,7 +21,7 @@ STREAMS = [
 
 
 def at_end_of(framing: Framing, data: bytes) -> StreamPosition:
-    """The position of a stream after `data`, which came in pieces."""
+    """Return the position of a stream after `data`, which came in pieces."""
     position = framing.position()
     for start in range(0, len(data), 3):
         position.advance(data[start : start + 3])

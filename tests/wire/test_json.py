@@ -59,14 +59,14 @@ class Written:
     closing: str
 
     def write(self, **values: str) -> bytes:
-        """The bytes, with other values for the members that are named."""
+        """Return the bytes, with other values for the members that are named."""
         members = ",".join(m.lead + m.head + values.get(m.name, m.value) + m.tail for m in self.members)
         return (self.opening + members + self.closing).encode("utf-8", "surrogatepass")
 
 
 @st.composite
 def objects(draw: st.DrawFn) -> Written:
-    """Any object, with any white space, its keys spelled with and without escapes."""
+    """Draw any object, with any white space, its keys spelled with and without escapes."""
     members = []
     for name in draw(st.lists(names, unique=True, max_size=5)):
         key = json.dumps(name, ensure_ascii=draw(st.booleans()))
@@ -79,7 +79,7 @@ def objects(draw: st.DrawFn) -> Written:
 
 
 def in_order(data: bytes) -> list[tuple[str, object]]:
-    """What another reader finds, members in their order."""
+    """Return what another reader finds, members in their order."""
     pairs: list[tuple[str, object]] = json.loads(
         data.decode("utf-8-sig", "surrogatepass"), object_pairs_hook=lambda found: found
     )

@@ -46,7 +46,7 @@ def split(parts: list[bytes]) -> list[Frame]:
 
 
 def by_the_standard(data: bytes) -> list[Frame]:
-    """The standard's own way of reading, line by line, of a stream that is all there."""
+    """Read as the standard does, line by line, a stream that is all there."""
     frames = []
     event, lines = "", list[str]()
     for line in [*re.split("\r\n|\n|\r", data.decode().removeprefix("\ufeff")), ""]:

@@ -24,7 +24,7 @@ def order_of(loaded: Loaded) -> Order:
 
 
 def passed_on(order: Order) -> Order:
-    """The order as a worker gets it."""
+    """Return the order as a worker gets it."""
     ours, theirs = socket.socketpair()
     with ours, theirs:
         asyncio.run(send_order(ours, order))

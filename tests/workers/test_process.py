@@ -32,7 +32,7 @@ async def reload(reason: str) -> ReloadReport:
 
 @asynccontextmanager
 async def started(code: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[WorkerProcess]:
-    """A process that runs `code` in place of a worker."""
+    """Yield a process that runs `code` in place of a worker."""
 
     def command(descriptors: Sequence[int]) -> list[str]:
         return [sys.executable, "-S", "-c", code, *map(str, descriptors)]

@@ -72,7 +72,7 @@ class _Acceptor:
 
 @pytest.fixture
 def played(monkeypatch: pytest.MonkeyPatch) -> list[_Played]:
-    """The workers that were started, in order."""
+    """Return the workers that were started, in order."""
     processes: list[_Played] = []
 
     def make(number: int, stores: StoreServer) -> _Played:

@@ -17,7 +17,7 @@ CONFIG = "middlewares: [{type: trace, config: {directory: %s}}]\nproviders: [{na
 
 @pytest.fixture(autouse=True)
 def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working directory with nothing in it, and a user without servers."""
+    """Return a working directory with nothing in it, and a user without servers."""
     here = tmp_path / "here"
     here.mkdir()
     monkeypatch.chdir(here)

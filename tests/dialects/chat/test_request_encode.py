@@ -28,7 +28,7 @@ def encoded(request: Request, **options: Any) -> tuple[dict[str, Any], list[str]
 
 
 def other(**members: Any) -> tuple[dict[str, Any], list[str]]:
-    """What becomes of a request of another dialect, without its model and its messages."""
+    """Return what becomes of a request of another dialect, without its model and its messages."""
     body, dropped = encoded(Request(dialect="x", model="m", **members))
     assert (body.pop("model"), body.pop("messages")) == ("m", [])
     return body, dropped

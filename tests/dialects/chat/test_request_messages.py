@@ -188,7 +188,7 @@ def written(role: Any, *content: Block, developer: bool = True) -> tuple[list[di
 
 
 def sent(*content: Block, role: Any = "user") -> Any:
-    """The content of the one message that is written, nothing being lost."""
+    """Return the content of the one message that is written, nothing being lost."""
     messages, dropped = written(role, *content)
     assert dropped == [] and len(messages) == 1
     return messages[0]["content"]

@@ -19,7 +19,7 @@ def reply(**message: Any) -> dict[str, Any]:
 
 
 def streamed(value: dict[str, Any], *, usage: bool = True) -> list[Any]:
-    """The chunks that tell a reply, without the last line."""
+    """Return the chunks that tell a reply, without the last line."""
     stream = CHAT_RESHAPE.stream_of(json.dumps(value).encode(), usage=usage)
     assert stream is not None
     *frames, done = stream.decode().removesuffix("\n\n").split("\n\n")

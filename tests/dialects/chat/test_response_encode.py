@@ -31,7 +31,7 @@ LEGACY = decode_request({"model": "asked", "messages": [], "functions": [{"name"
 
 
 def written(*content: Block, stop: StopReason = "end", request: Any = REQUEST, **members: Any) -> tuple[Any, list[str]]:
-    """The completion as the SDK parses it, strictly, and the losses."""
+    """Return the completion as the SDK parses it, strictly, and the losses."""
     losses = Losses()
     reply = Reply(**{"id": "msg_1", "model": "m", "created_s": 7, **members}, content=list(content), stop=stop)
     return ChatCompletion.model_validate(

@@ -276,7 +276,7 @@ def test_nothing_comes_after_the_end() -> None:
 
 
 def _ordered(events: list[Event]) -> None:
-    """Each block opens once, grows while it is open, and closes."""
+    """Check that each block opens once, grows while it is open, and closes."""
     opened: set[int] = set()
     used: set[int] = set()
     for event in events:

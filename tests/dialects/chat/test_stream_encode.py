@@ -46,7 +46,7 @@ def written(events: Sequence[Event], *, usage: bool = False, **members: Any) -> 
 
 
 def chunks(data: bytes) -> list[dict[str, Any]]:
-    """The chunks, each as the SDK parses it, strictly, and without its head."""
+    """Return the chunks, each as the SDK parses it, strictly, and without its head."""
     frames = [each.removeprefix(b"data: ") for each in data.split(b"\n\n")]
     assert frames[-2:] == [b"[DONE]", b""]
     parsed = [json.loads(each) for each in frames[:-2]]

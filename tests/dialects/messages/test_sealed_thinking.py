@@ -17,7 +17,7 @@ def thought(seal: str = FOREIGN) -> dict[str, Any]:
 
 
 def called(*before: dict[str, Any]) -> list[dict[str, Any]]:
-    """A turn with a call, and the result of that."""
+    """Return a turn with a call, and the result of that."""
     call = {"type": "tool_use", "id": "toolu_1", "name": "n", "input": {}}
     result = {"type": "tool_result", "tool_use_id": "toolu_1", "content": "12"}
     return [{"role": "assistant", "content": [*before, call]}, {"role": "user", "content": [result]}]

@@ -53,7 +53,7 @@ def read(*frames: bytes) -> list[Event]:
 
 
 def content(*frames: bytes) -> list[Event]:
-    """What is told of a whole stream's blocks."""
+    """Return what is told of a whole stream's blocks."""
     events = read(START, *frames, ended("end_turn"), STOP)
     assert events[0] == STARTED and isinstance(events[-1], Done) and isinstance(events[-2], Stop)
     return [each for each in events[1:-2] if not isinstance(each, UsageUpdate)]
@@ -283,7 +283,7 @@ def test_any_bytes_give_events_and_one_end(pieces: list[bytes]) -> None:
 
 
 def check(events: list[Event]) -> None:
-    """The neutral order: a start, blocks opened before they grow and closed once, one end."""
+    """Check the neutral order: a start, blocks opened before they grow and closed once, one end."""
     assert isinstance(events[-1], Done | Fail)
     assert not any(isinstance(each, Done | Fail) for each in events[:-1])
     open_blocks: set[int] = set()

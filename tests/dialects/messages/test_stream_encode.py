@@ -31,7 +31,7 @@ ANY: TypeAdapter[Any] = TypeAdapter(RawMessageStreamEvent)
 
 
 def write(*events: Event, dropped: list[str] | None = None) -> list[dict[str, Any]]:
-    """The events that a client gets, each valid for the SDK."""
+    """Return the events that a client gets, each valid for the SDK."""
     losses, writer = Losses(), MessagesStreamEncoder(REQUEST)
     data = b"".join(writer.encode([event], losses) for event in events)
     assert losses.dropped == (dropped or [])
@@ -43,14 +43,14 @@ def write(*events: Event, dropped: list[str] | None = None) -> list[dict[str, An
 
 
 def encoded(*events: Event, dropped: list[str] | None = None) -> list[dict[str, Any]]:
-    """The frames between the start and the end of a message."""
+    """Return the frames between the start and the end of a message."""
     frames = write(START, *events, Stop(reason="end"), Done(), dropped=dropped)
     assert [frame["type"] for frame in (frames[0], *frames[-2:])] == ["message_start", "message_delta", "message_stop"]
     return frames[1:-2]
 
 
 def accumulated(events: Sequence[Event], cut: int = 1) -> Message:
-    """What the SDK makes of the stream."""
+    """Return what the SDK makes of the stream."""
     writer, losses = MessagesStreamEncoder(REQUEST), Losses()
     frames = [writer.encode(events[at : at + cut], losses) for at in range(0, len(events), cut)]
     client = anthropic_client(frames)
@@ -326,7 +326,7 @@ BLOCKS = st.one_of(
 
 @st.composite
 def streams(draw: st.DrawFn) -> list[Event]:
-    """Any blocks in any order that the neutral vocabulary allows, their pieces interleaved."""
+    """Draw any blocks in any order that the neutral vocabulary allows, their pieces interleaved."""
     events = events_of(Reply(id="x", model="m", content=draw(st.lists(BLOCKS, max_size=5)), stop="end"))
     strands: dict[int, list[Event]] = {}
     for event in events:

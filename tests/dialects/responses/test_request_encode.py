@@ -15,7 +15,7 @@ from tests.support.full_responses_request import FULL, write
 
 
 def foreign(**changes: Any) -> Request:
-    """A request of another dialect."""
+    """Return a request of another dialect."""
     hello = Message(path="messages[0]", role="user", content=[Text(path="messages[0].content", text="Hi")])
     return Request(**({"dialect": "chat", "model": "m", "messages": [hello]} | changes))
 

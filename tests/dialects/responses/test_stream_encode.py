@@ -38,7 +38,7 @@ def events_in(data: bytes) -> list[Any]:
 
 
 def final(data: bytes) -> Any:
-    """What the official client makes of the stream."""
+    """Return what the official client makes of the stream."""
     with openai_client([data]).responses.stream(model="m", input="x") as stream:
         for _ in stream:
             pass

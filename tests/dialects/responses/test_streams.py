@@ -55,7 +55,7 @@ class _Told:
 
 
 def consistent(data: bytes) -> list[dict[str, Any]]:
-    """The events of a stream. Fails where one is none of the SDK's, or contradicts those before it."""
+    """Return the events of a stream. Fails where one is none of the SDK's, or contradicts those before it."""
     events = []
     items: list[_Told] = []
     for number, frame in enumerate(frame for frame in data.split(b"\n\n") if frame):
@@ -122,7 +122,7 @@ def _text_of(whole: dict[str, Any]) -> object:
 
 
 def _blocks(number: int) -> list[tuple[Block, Close]]:
-    """One block of each kind as it is opened, with what closes it."""
+    """Return one block of each kind as it is opened, with what closes it."""
     close = Close(index=number)
     thought = {"~summary": [{"type": "summary_text", "text": "elsewhere"}], "~status": "completed"}
     return [
@@ -226,7 +226,7 @@ def read_back(data: bytes, size: int = 1 << 20) -> Reply:
 
 
 def said(reply: Reply) -> list[tuple[object, ...]]:
-    """What a reply says, in no order: whole items may be told before parts that still grow."""
+    """Return what a reply says, in no order: whole items may be told before parts that still grow."""
     return sorted((_said(block) for block in reply.content), key=repr)
 
 

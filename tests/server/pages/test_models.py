@@ -67,7 +67,7 @@ class Upstreams:
 
     @property
     def asked(self) -> list[tuple[str, str | None]]:
-        """Who was asked, with which key."""
+        """Return who was asked, with which key."""
         return [(request.origin.host, request.headers.get("Authorization")) for request in self.requests]
 
     async def ask(self, request: UpstreamRequest) -> Answer:

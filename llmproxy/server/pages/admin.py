@@ -12,13 +12,10 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from urllib.parse import unquote
 
 from llmproxy.access.admission import Audience
 from llmproxy.answer import Answer
 from llmproxy.dialects import catalog
-from llmproxy.dialects.dialect import Dialect
-from llmproxy.dialects.model_list import ModelPages
 from llmproxy.errors import BadRequest, ProxyError
 from llmproxy.exchange import Exchange
 from llmproxy.metrics.counters import Metrics
@@ -33,6 +30,7 @@ from llmproxy.routing.health import Health
 from llmproxy.server.pages.health import HealthPages, States, record_samples
 from llmproxy.server.pages.json_page import json_page, page_headers, prefers_json
 from llmproxy.server.pages.middleware_pages import MiddlewarePages
+from llmproxy.server.pages.model_answers import take_list_dialect, write_model, write_models
 from llmproxy.server.pages.models import ModelList
 from llmproxy.server.pages.openapi import DescribedPage, OpenApi
 from llmproxy.server.pages.operations import JSON
@@ -113,7 +111,6 @@ class Admin:
         self._key_sources = key_sources
         self._providers = providers
         self._disabled = _disabled(config)
-        self._models = models
         self._openapi = openapi
         self._document: bytes | None = None
         self._metrics = metrics
@@ -139,14 +136,20 @@ class Admin:
             pid=self._pid,
         )
         self._model = Page(
-            template="/v1/models/{id}", write=self._write_model, audience=Audience.CLIENTS, summary="Read a model"
+            template="/v1/models/{id}",
+            write=partial(write_model, models),
+            audience=Audience.CLIENTS,
+            summary="Read a model",
         )
-        self._pages = self._all_pages(self._probes)
+        self._pages = self._all_pages(self._probes, models)
 
-    def _all_pages(self, probes: HealthPages) -> Mapping[str, Page]:
+    def _all_pages(self, probes: HealthPages, models: ModelList) -> Mapping[str, Page]:
         """Return the pages by path."""
         list_page = Page(
-            template="/v1/models", write=self._write_models, audience=Audience.CLIENTS, summary="List the models"
+            template="/v1/models",
+            write=partial(write_models, models),
+            audience=Audience.CLIENTS,
+            summary="List the models",
         )
         pages = [
             Page(template="/health", write=probes.health, audience=Audience.EVERYBODY, summary="Read how it is"),
@@ -224,7 +227,7 @@ class Admin:
 
     def take_dialect(self, exchange: Exchange) -> None:
         """Find out which dialect the client of a list of models speaks: in that one it is refused, too."""
-        _model_pages(exchange)
+        take_list_dialect(exchange)
 
     async def _write_reload(self, exchange: Exchange) -> Answer:
         reason = "POST /admin/reload"
@@ -360,35 +363,9 @@ class Admin:
     def _names(self) -> list[str]:
         return [provider.name for provider in self._providers]
 
-    async def _write_models(self, exchange: Exchange) -> Answer:
-        dialect, pages = _model_pages(exchange)
-        relayed = await self._models.relay_list(exchange, dialect)
-        if relayed is not None:
-            return relayed
-        listing = await self._models.all(exchange, dialect.name)
-        page = json_page(pages.all(listing.models, exchange.query))
-        if listing.missing:
-            page.headers["x-llmproxy-unlisted"] = ", ".join(listing.missing)
-        return page
-
-    async def _write_model(self, exchange: Exchange) -> Answer:
-        dialect, pages = _model_pages(exchange)
-        model = unquote(exchange.full_path.partition("/models/")[2])
-        found = await self._models.relay_model(exchange, dialect, model)
-        return found if isinstance(found, Answer) else json_page(pages.one(found))
-
 
 async def _write_asset(path: str, exchange: Exchange) -> Answer:
     return await reference_page(path)
-
-
-def _model_pages(exchange: Exchange) -> tuple[Dialect, ModelPages]:
-    """Return the dialect of a client that asks for models, and how it lists them; then errors are its own, too."""
-    dialect = catalog.listing(exchange.headers, exchange.full_path)
-    assert dialect.models is not None, "the catalog gives one that lists models"
-    if dialect is not catalog.default():
-        exchange.endpoint = dialect.relayed("/models", exchange.template)
-    return dialect, dialect.models
 
 
 def _disabled(config: Mapping[str, object]) -> list[dict[str, object]]:

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from llmproxy.dialects.members import parse
+from llmproxy.dialects.members import name_of, parse, wrong
 from llmproxy.errors import BadRequest
 from llmproxy.wire.compression import decompress, decompressed_pieces
 from llmproxy.wire.json import RawMembers, check_members, read_members, read_value, remove_member, replace_member
@@ -130,6 +130,12 @@ class Body:
         if not self.members:
             parse(self.decoded)
 
+    def require_text(self, name: str) -> None:
+        """Raise BadRequest when the body has a top-level member `name` that is not a string."""
+        value = read_value(self.members[name]) if name in self.members else None
+        if value is not None and not isinstance(value, str):
+            wrong(name, f"must be a string, not {name_of(value)}")
+
     def require_single(self, name: str) -> None:
         """Raise BadRequest unless every reader finds the same member `name`: one that is there twice, or once more in
         other letters, which readers in Go take for the same.
@@ -210,6 +216,9 @@ class FormBody(Body):
 
     def require_object(self) -> None:
         """Do nothing: a form is none."""
+
+    def require_text(self, name: str) -> None:
+        """Do nothing: a field of a form is text."""
 
     def require_single(self, name: str) -> None:
         """Do nothing: who reads a form looks for that already."""

@@ -6,6 +6,8 @@ writes it for a client (`dialects/dialect.py`); this module knows neither HTTP f
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 BUDGET_EXCEEDED = "budget_exceeded"
 """The code of a request beyond a budget: repeating it is of no use."""
 
@@ -50,6 +52,19 @@ def http_only(what: str) -> BadRequest:
     """Return the 426 for a WebSocket that is not served, at which clients go on over HTTP."""
     error = BadRequest(f"{what}. Use HTTP", status=426, code="upgrade_not_supported")
     error.headers = (("Upgrade", "HTTP/1.1"),)
+    return error
+
+
+def method_not_allowed(method: str, path: str, methods: Sequence[str]) -> ProxyError:
+    """Return the 405 for a `method` that `path` does not have; `methods` are those that it has."""
+    read = "GET" in methods and "HEAD" not in methods
+    allowed = ", ".join([*methods, "HEAD"] if read else methods)
+    error = BadRequest(
+        f"{method[:20]} is not allowed at {path}. Use {' or '.join(each for each in methods if each != 'HEAD')}",
+        status=405,
+        code="method_not_allowed",
+    )
+    error.headers = (("Allow", allowed),)
     return error
 
 

@@ -165,6 +165,7 @@ class Pipeline:
                 hide_names(key, exchange, error)
             if exchange.model is None and isinstance(exchange.body, Body):
                 exchange.body.require_object()  # a body that cannot be read names no model either
+                exchange.body.require_text("model")
             raise
 
     def _record_shadow(self, exchange: Exchange, body: bytes) -> None:

@@ -13,6 +13,7 @@ import stat
 import time
 
 from llmproxy.errors import ProxyError
+from llmproxy.system_errors import explain_fault
 
 FILE_MODE = 0o600
 DIRECTORY_MODE = 0o700
@@ -101,11 +102,6 @@ def refuse_place(what: str, path: str, error: OSError | ValueError, remedy: str)
 def may_pass(error: OSError) -> bool:
     """Return whether a place with this error may work later, as a full disk does."""
     return error.errno in _PASSING
-
-
-def explain_fault(error: OSError | ValueError) -> str:
-    """Return the reason of an error without its number and path."""
-    return ((isinstance(error, OSError) and error.strerror) or str(error)).lower()
 
 
 def _refuse_special(state: os.stat_result, path: str) -> None:

@@ -428,8 +428,9 @@ async def test_an_unknown_model_is_refused_before_anybody_is_asked(line: Line) -
 @pytest.mark.parametrize(
     ("body", "message", "code"),
     [
-        (b'{"model": "smart", "messages":', "The body is not valid JSON: Input data was truncated", "invalid_json"),
+        (b'{"model": "smart", "messages":', "The body is not valid JSON: it ends too early", "invalid_json"),
         (b"[1]", "The body must be a JSON object, not an array", "invalid_json"),
+        (b'{"model": 5}', "model must be a string, not a number", "invalid_value"),
         (b"{}", "The request has no model. Add the field `model`", "invalid_request"),
     ],
 )

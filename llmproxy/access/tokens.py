@@ -18,6 +18,7 @@ from typing import Any
 from llmproxy.access.key_set import KeySet, VerificationKey, algorithm_of
 from llmproxy.client_key import ClientKey
 from llmproxy.limit import Limit
+from llmproxy.system_errors import explain_fault
 
 LONGEST_TOKEN = 16 * 1024
 """Those of Entra with many groups have some 8 KB. Longer ones are refused before they are read."""
@@ -65,7 +66,7 @@ def read_public_key(path: str) -> VerificationKey:
     except (ValueError, UnsupportedAlgorithm) as error:
         raise ValueError(f"{path} contains no public key (PEM)") from error
     except OSError as error:
-        raise ValueError(f"cannot read {path}: {error.strerror}") from error
+        raise ValueError(f"cannot read {path}: {explain_fault(error)}") from error
     return VerificationKey(algorithm=algorithm_of(key), key=key)
 
 

@@ -36,6 +36,7 @@ from llmproxy.cli.check_live.command import check_live
 from llmproxy.cli.doctor.command import doctor
 from llmproxy.cli.trace import commands as trace
 from llmproxy.cli.usage_errors import Command, CommandGroup
+from llmproxy.system_errors import explain_fault
 
 _ABOUT = """One program between LLM clients and LLM providers.
 
@@ -123,7 +124,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         sys.exit(_run(expanded))
     except OSError as error:  # such as a full disk behind standard output
-        sys.exit(f"llmproxy: {(error.strerror or str(error)).lower()}")
+        sys.exit(f"llmproxy: {explain_fault(error)}")
 
 
 def _run(arguments: list[str]) -> int:

@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 from urllib.request import OpenerDirector, ProxyHandler, Request, build_opener
 
 from llmproxy.cli.output import ADMIN_KEY_VARIABLE
+from llmproxy.system_errors import explain_fault
 
 if TYPE_CHECKING:
     from llmproxy.discovery import RunningServer
@@ -202,8 +203,8 @@ def explain_unreachable(url: str, error: object, timeout_s: float) -> str:
         return f"{url} did not answer within {timeout_s:g} s"
     if isinstance(error, ConnectionError | HTTPException):
         return f"{url} does not speak HTTP; for TLS, try https://"
-    reason = error.strerror if isinstance(error, OSError) and error.strerror else error
-    return f"cannot reach {url}: {str(reason).lower()}"
+    reason = explain_fault(error) if isinstance(error, BaseException) else str(error).lower()
+    return f"cannot reach {url}: {reason}"
 
 
 def object_at(value: object, *path: str) -> Mapping[str, Any]:

@@ -188,6 +188,8 @@ def _explain(explained: Explained, model: str, dialect: str, file: str | None, s
     try:
         route = explained.router.choose(explained.router.locate("POST", exchange.path), model)
     except ProxyError as error:
+        if error.code == "model_not_found":  # in all dialects
+            raise
         return heading, [f"  {error.status}: {error.message}"]
     lines = [f"  route {route.name}"]
     exchange.route = route

@@ -20,6 +20,7 @@ from llmproxy.cli.output import (
     print_line,
     print_problems,
     print_text,
+    serve_command,
     stdout_console,
     write_file,
 )
@@ -104,5 +105,5 @@ def _print_grades(conversion: Conversion, file: str, output: str) -> None:
     say("\n".join(["", *summary(conversion, file), *([] if aside else [f"Wrote {output}"])]))
     if not aside:
         if not conversion.complete:
-            say("What needs a hand stands at its top in full.")
-        say(f"Start it with: llmproxy serve --config {output}")
+            say("The lines to change by hand are listed in full at its top.")
+        say(f"Start it with: {serve_command(output)}")

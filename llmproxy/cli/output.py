@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from llmproxy.system_errors import explain_fault
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -110,7 +112,19 @@ def write_file(file: str, text: str, force: bool) -> None:
     except FileExistsError:
         fail(f"{file} exists; --force overwrites it")
     except OSError as error:
-        fail(f"cannot write {file}: {(error.strerror or str(error)).lower()}")
+        fail(f"cannot write {file}: {explain_fault(error)}")
+
+
+def serve_command(file: str) -> str:
+    """Return the shortest command that serves a configuration file that is there."""
+    import shlex
+
+    from llmproxy.config.load import usual_file
+
+    usual = usual_file()
+    if usual is not None and Path(usual).resolve() == Path(file).resolve():
+        return "llmproxy serve"
+    return f"llmproxy serve {shlex.quote(file)}"
 
 
 class QuietExit:

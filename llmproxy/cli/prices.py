@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from llmproxy.cli.output import QuietExit, fail, print_problems, print_text
+from llmproxy.system_errors import explain_fault
 
 if TYPE_CHECKING:
     from llmproxy.pricing.price import Price
@@ -64,7 +65,7 @@ def prices_update(
         table = PriceTable(content)
         count = table.check()
     except ValueError as error:
-        fail(f"{file} is no table of prices: {error}")
+        fail(f"{file} is not a table of prices: {error}")
     try:
         path: Path = user_table()
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -72,7 +73,7 @@ def prices_update(
         beside.write_bytes(content)
         beside.replace(path)
     except OSError as error:
-        fail(f"the table cannot be written: {error}")
+        fail(f"the table cannot be written: {explain_fault(error)}")
     print_text(f"{path}: {count} models, from {table.source}, {table.date}")
 
 
@@ -88,14 +89,14 @@ def _table_in(file: str) -> bytes:
     try:
         content = Path(file).read_bytes()
     except OSError as error:
-        fail(f"{file} cannot be read: {error.strerror}")
+        fail(f"{file} cannot be read: {explain_fault(error)}")
     try:
         value = msgspec.json.decode(content)
         if is_genai_prices(value):
             table = convert(value, f"genai-prices, {Path(file).name}", datetime.now(UTC).date())
             return msgspec.json.encode(table)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        fail(f"{file} is no table of prices: {error}")
+        fail(f"{file} is not a table of prices: {error}")
     return content
 
 

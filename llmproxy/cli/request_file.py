@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llmproxy.cli.output import fail
+from llmproxy.system_errors import explain_fault
 
 if TYPE_CHECKING:
     from llmproxy.dialects.dialect import Endpoint
@@ -22,7 +23,7 @@ def read_file(file: str) -> bytes:
     try:
         return Path(file).read_bytes()
     except OSError as error:
-        fail(f"{file}: {(error.strerror or str(error)).lower()}", code=2)
+        fail(f"{file}: {explain_fault(error)}", code=2)
 
 
 def call_in(dialect: str) -> Endpoint:

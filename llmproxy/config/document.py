@@ -16,6 +16,7 @@ from typing import Any
 import yaml
 
 from llmproxy.config.problems import Mark, Problem
+from llmproxy.system_errors import explain_fault
 
 MAX_DOCUMENT_BYTES = 1024 * 1024
 MAX_VALUES = 100_000
@@ -35,7 +36,8 @@ class ConfigNode:
 
     `key` is its path as the user wrote it, `key_mark` the position of its key. `text` is the spelling of a plain
     scalar. `blank` means that the key has no value, `literal` that `${...}` in it is not expanded, `stand_in` that it
-    replaces a missing variable. `variables` names the variables it comes from, such as "environment variable X".
+    replaces a missing variable. `variables` names the variables it comes from, such as "environment variable X",
+    `defaulted` the missing ones whose default it is.
     """
 
     value: Scalar | list[ConfigNode] | dict[str, ConfigNode]
@@ -47,6 +49,7 @@ class ConfigNode:
     literal: bool = False
     stand_in: bool = False
     variables: tuple[str, ...] = field(default=())
+    defaulted: tuple[str, ...] = ()
 
     @property
     def members(self) -> dict[str, ConfigNode]:
@@ -130,7 +133,7 @@ def read_bytes(path: Path, limit: int, why: str) -> bytes:
 
 def unreadable(path: Path, error: OSError) -> str:
     """Describe why a file cannot be read, without its name."""
-    return f"cannot be read: {error.strerror.lower()}" if error.strerror else str(error)
+    return f"cannot be read: {explain_fault(error)}" if error.errno else str(error)
 
 
 class _Undecodable(ValueError):

@@ -59,13 +59,13 @@ class Environment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expanded:
-    """A value with its variables expanded. `optional` is true when a missing variable has a default: `${VAR:-}`."""
+    """A value with its variables expanded. `defaulted` names the missing variables whose default it has: `${X:-}`."""
 
     text: str
     variables: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
     fault: str = ""
-    optional: bool = False
+    defaulted: tuple[str, ...] = ()
 
 
 def expand(text: str, variables: Variables) -> Expanded:
@@ -81,7 +81,8 @@ def expand(text: str, variables: Variables) -> Expanded:
     except RecursionError:
         return Expanded(text=text, fault="variables are nested too deeply")
     used, missing = tuple(dict.fromkeys(expansion.used)), tuple(dict.fromkeys(expansion.missing))
-    return Expanded(text=expanded, variables=used, missing=missing, optional=expansion.optional and not missing)
+    defaulted = () if missing else tuple(dict.fromkeys(expansion.defaulted))
+    return Expanded(text=expanded, variables=used, missing=missing, defaulted=defaulted)
 
 
 class _Malformed(ValueError):
@@ -94,7 +95,7 @@ class _Expansion:
     def __init__(self, text: str, variables: Variables) -> None:
         self.used: list[str] = []
         self.missing: list[str] = []
-        self.optional = False
+        self.defaulted: list[str] = []
         self._text = text
         self._variables = variables
         self._at = 0
@@ -144,7 +145,7 @@ class _Expansion:
         used, missing = list(self.used), list(self.missing)
         default = self.run("}")
         if variable is None:
-            self.optional = True
+            self.defaulted.append(name)
             return default
         self.used, self.missing = used, missing  # forget the variables of the unused default
         return self._take(name, variable)

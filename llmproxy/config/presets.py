@@ -242,7 +242,7 @@ middlewares:
 
 _CLAUDE_CODE = """\
 # llmproxy for Claude Code: every session recorded, counted and kept within a budget.
-#   llmproxy serve --config claude-code.yaml
+#   llmproxy serve claude-code.yaml
 #   eval "$(llmproxy env claude)" && claude
 #   llmproxy trace tail        # what it does, as it happens
 
@@ -270,7 +270,7 @@ middlewares:
 
 _CODEX = """\
 # llmproxy for Codex: every session recorded and counted, and other vendors' models beside OpenAI's.
-#   llmproxy serve --config codex.yaml
+#   llmproxy serve codex.yaml
 #   llmproxy env codex         # lines for ~/.codex/config.toml
 #   codex --model sonnet
 
@@ -328,7 +328,7 @@ models:
 _CI = """\
 # llmproxy in CI: tests get answers without a key, a network or a bill, and leave a record of every request.
 #   llmproxy validate-config --no-env --format github ci.yaml
-#   llmproxy serve --config ci.yaml & llmproxy check-live --quick --url http://127.0.0.1:3000
+#   llmproxy serve ci.yaml & llmproxy check-live --quick --url http://127.0.0.1:3000
 
 providers:
   # The same answer, "stub response", to everything.

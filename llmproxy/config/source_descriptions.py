@@ -40,10 +40,20 @@ def _place(node: ConfigNode) -> str:
 
 def _key_source(entry: ConfigNode) -> str:
     service = service_of(word(entry, "type"))
+    several = entry.members["api_keys"].items if "api_keys" in entry.members else []
     named = [entry.members.get(name) for name in ("api_key", *(service.credentials if service else ()))]
-    named[1:1] = entry.members["api_keys"].items if "api_keys" in entry.members else []
-    key = next((node for node in named if node and not node.blank and node.value not in (None, False, "")), None)
-    if key is None:
+    named[1:1] = several
+    keys = [node for node in named if node and not node.blank and node.value not in (None, False, "")]
+    if not keys:
         return service.without_key if service else CLIENTS_OWN
-    source = " and ".join(key.variables) or (key.mark.source if key.literal else "config file")
+    used = keys if keys[0] in several else keys[:1]
+    source = ", ".join(dict.fromkeys(map(_source, used)))
     return f"the client's own, else {source}" if word(entry, "auth") == "passthrough" else source
+
+
+def _source(key: ConfigNode) -> str:
+    if key.variables:
+        return " and ".join(key.variables)
+    if key.defaulted:
+        return f"the default of {' and '.join(key.defaulted)} (not set)"
+    return key.mark.source if key.literal else "config file"

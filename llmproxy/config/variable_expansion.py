@@ -38,8 +38,8 @@ def _expand(node: ConfigNode, variables: Variables, lenient: bool) -> list[Probl
     if expanded.missing:
         node.value, node.stand_in = expand(node.value, _AnyVariable()).text, True
         return [] if lenient else [node.problem(_describe_missing(expanded.missing), "missing-variable")]
-    node.value, node.variables = expanded.text, expanded.variables
-    node.blank = expanded.optional and not expanded.text
+    node.value, node.variables, node.defaulted = expanded.text, expanded.variables, expanded.defaulted
+    node.blank = bool(expanded.defaulted) and not expanded.text
     return []
 
 

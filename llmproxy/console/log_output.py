@@ -14,8 +14,9 @@ from typing import TextIO
 
 from llmproxy.console.log_lines import JsonLogFormatter, LogFormatter
 from llmproxy.log_context import is_repeated
-from llmproxy.private_files import explain_fault, keep_private, make_directory, open_regular, refuse_place
+from llmproxy.private_files import keep_private, make_directory, open_regular, refuse_place
 from llmproxy.records.file_lock import has_name, lock_file
+from llmproxy.system_errors import explain_fault
 
 
 class LogFile:

@@ -12,6 +12,7 @@ from typing import Any, NoReturn, TypeVar
 import msgspec
 
 from llmproxy.errors import BadRequest
+from llmproxy.wire.json_faults import explain_invalid_json
 
 Choice = TypeVar("Choice", bound=str)
 
@@ -32,8 +33,8 @@ def parse(body: bytes) -> dict[str, Any]:
         value = msgspec.json.decode(body)
     except RecursionError:
         raise BadRequest("The body is nested too deeply", code="invalid_json") from None
-    except ValueError as error:
-        raise BadRequest(f"The body is not valid JSON: {error}", code="invalid_json") from None
+    except ValueError:
+        raise BadRequest(f"The body is not valid JSON: {explain_invalid_json(body)}", code="invalid_json") from None
     if not isinstance(value, dict):
         raise BadRequest(f"The body must be a JSON object, not {name_of(value)}", code="invalid_json")
     return value

@@ -25,6 +25,7 @@ import aiohttp
 from llmproxy.errors import UpstreamError
 from llmproxy.providers.daemon_thread import in_daemon_thread
 from llmproxy.providers.refreshed_token import Token
+from llmproxy.system_errors import explain_fault
 
 _AUTHORITY = "https://login.microsoftonline.com"
 _IDENTITY_ADDRESS = "http://169.254.169.254"
@@ -94,7 +95,7 @@ def _run(command: list[str]) -> Token:
     try:
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=_COMMAND_LIMIT_S)
     except OSError as error:
-        raise _no_token(where, str(error)) from error
+        raise _no_token(where, explain_fault(error)) from error
     except subprocess.TimeoutExpired as error:
         raise _no_token(where, f"did not end within {_COMMAND_LIMIT_S:g} s") from error
     text = done.stdout.decode(errors="replace").strip()
@@ -110,7 +111,7 @@ def _assertion(file: str) -> Mapping[str, str]:
     try:
         token = Path(file).read_text(encoding="utf-8").strip()
     except (OSError, ValueError) as error:
-        raise _no_token("AZURE_FEDERATED_TOKEN_FILE", str(error)) from error
+        raise _no_token("AZURE_FEDERATED_TOKEN_FILE", explain_fault(error)) from error
     return {"client_assertion_type": _JWT_BEARER, "client_assertion": token}
 
 
@@ -125,7 +126,7 @@ async def _ask(method: str, url: str, where: str, **arguments: Any) -> dict[str,
     except TimeoutError as error:
         raise _no_token(where, f"no answer within {_LIMIT_S:g} s") from error
     except (aiohttp.ClientError, ValueError) as error:
-        raise _no_token(where, str(error) or type(error).__name__) from error
+        raise _no_token(where, explain_fault(error)) from error
     if status != 200:
         raise _no_token(where, f"status {status}: {_reason(text)}".rstrip(": "))
     return _object(text, where)
@@ -145,7 +146,7 @@ def _object(text: str, where: str) -> dict[str, Any]:
     try:
         value = json.loads(text)
     except ValueError as error:
-        raise _no_token(where, "its answer is no JSON") from error
+        raise _no_token(where, "its answer is not JSON") from error
     return value if isinstance(value, dict) else {}
 
 

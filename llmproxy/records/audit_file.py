@@ -25,6 +25,7 @@ from llmproxy.fault_log import FaultLog
 from llmproxy.private_files import FILE_MODE, keep_private, make_directory
 from llmproxy.records.file_lock import end_last_line, has_name, lock_file, unlock_file
 from llmproxy.redaction.secrets import mask_bytes
+from llmproxy.system_errors import explain_fault
 
 log = logging.getLogger(__name__)
 
@@ -138,7 +139,7 @@ class AuditFile:
             self._sync()
         except OSError as error:
             self._close()
-            self.fault = _reason(error)
+            self.fault = explain_fault(error)
             self._writing.failed(
                 logging.ERROR, "audit: cannot write to %s; lines are kept and tried again: %s", self.path, self.fault
             )
@@ -210,7 +211,7 @@ class AuditFile:
                 self._sync(now=True)
             _rename(Path(self.path))
         except OSError as error:
-            self.rename_fault = reason = _reason(error)
+            self.rename_fault = reason = explain_fault(error)
             self._renaming.failed(
                 logging.ERROR,
                 "audit: %s has reached max_size but cannot be renamed, so it grows: %s",
@@ -282,7 +283,3 @@ def _sync_directory(directory: Path) -> None:
                 os.fsync(opened)
             finally:
                 os.close(opened)
-
-
-def _reason(error: OSError) -> str:
-    return error.strerror or str(error)

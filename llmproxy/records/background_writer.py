@@ -14,6 +14,7 @@ from collections import deque
 from typing import Generic, Protocol, TypeVar
 
 from llmproxy.fault_log import FaultLog
+from llmproxy.system_errors import explain_fault
 
 T = TypeVar("T", contravariant=True)
 Item = TypeVar("Item")
@@ -117,7 +118,7 @@ class BackgroundWriter(Generic[Item]):
         try:
             self._sink.close()
         except OSError as error:
-            self._lose(0, str(error))
+            self._lose(0, explain_fault(error))
 
     def _drain(self) -> None:
         """Write all queued items. The last call sees everything queued before `_closing` was set."""
@@ -138,7 +139,7 @@ class BackgroundWriter(Generic[Item]):
         except OSError as error:
             lost, written, fault = lost + written, 0, error
         if fault is not None:
-            self._lose(lost, str(fault))
+            self._lose(lost, explain_fault(fault))
         elif written:
             self.fault = None
             self._losses.works(logging.WARNING, "%s: writing works again; %d records were lost", self.name, self.lost)

@@ -13,11 +13,12 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 from urllib.parse import quote
 
-from llmproxy.private_files import explain_fault, require_regular
+from llmproxy.private_files import require_regular
 from llmproxy.records.found_records import FoundEntry, UnreadableRecord, newer_version
 from llmproxy.records.sqlite_schema import DATABASE, TRACE_APPLICATION, VERSION, read_record_text
 from llmproxy.records.trace_files import found_in
 from llmproxy.stores.sqlite_connection import pragma
+from llmproxy.system_errors import explain_fault
 
 _BUSY_S = 2.0
 _CANNOT_WRITE = frozenset((sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY))

@@ -15,9 +15,10 @@ from typing import Annotated, BinaryIO, NamedTuple
 
 import msgspec
 
-from llmproxy.private_files import explain_fault, open_regular
+from llmproxy.private_files import open_regular
 from llmproxy.records.entry import RECORD_VERSION, Entry
 from llmproxy.records.found_records import FoundEntry, RecordPlace, UnreadableRecord, decode_entry
+from llmproxy.system_errors import explain_fault
 
 MOST_BYTES = 256 * 1024 * 1024
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")

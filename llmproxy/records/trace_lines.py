@@ -8,9 +8,9 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from llmproxy.private_files import explain_fault
 from llmproxy.records.found_records import FoundEntry, UnreadableRecord, started_of
 from llmproxy.records.trace_files import MOST_BYTES, RecordLocation, days_in, found_in, open_record
+from llmproxy.system_errors import explain_fault
 
 _LINES = ".jsonl"
 _BLOCK_BYTES = 64 * 1024

@@ -10,7 +10,6 @@ import heapq
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
-from llmproxy.private_files import explain_fault
 from llmproxy.records.found_records import (
     FormatReader,
     FoundEntry,
@@ -23,6 +22,7 @@ from llmproxy.records.record import Record
 from llmproxy.records.sqlite_reader import SqliteReader
 from llmproxy.records.trace_files import RecordFileReader
 from llmproxy.records.trace_lines import DayFileReader
+from llmproxy.system_errors import explain_fault
 
 T = TypeVar("T")
 

@@ -20,14 +20,13 @@ from llmproxy.dialects.rest_calls import REST
 from llmproxy.dialects.socket_calls import names_deployment
 from llmproxy.dialects.socket_catalog import find_socket, is_http_path
 from llmproxy.errors import BadRequest, http_only
-from llmproxy.registry import nearest
 from llmproxy.route import RetryPolicy, Route
+from llmproxy.routing.unknown_names import quote, unknown_model, unknown_path
 from llmproxy.target import Provider, Target, is_pattern
 
 # Lookups are cached by strings that clients send, so their number and length are bounded.
 _MAX_CACHED = 2048
 _MAX_CACHED_LENGTH = 256
-_MAX_NAMES = 40
 
 FindEndpoint = Callable[[str], Endpoint | None]
 
@@ -134,7 +133,7 @@ class Router:
             return self._resolve_path("GET", full_path, find)
         except BadRequest as error:
             if is_http_path(full_path):
-                raise http_only(f"{_quote(full_path)} is no WebSocket") from error
+                raise http_only(f"{quote(full_path)} is no WebSocket") from error
             raise
 
     def _of_sdk(self, resolved: ResolvedPath, endpoint: Endpoint, headers: Container[str]) -> ResolvedPath:
@@ -160,7 +159,7 @@ class Router:
         path = resolved.endpoint.path
         route = self._chosen.get((path, model))
         if route is None:
-            what = f"the model {_quote(model)}"
+            what = f"the model {quote(model)}"
             route = _serving(self._resolve(model), resolved.endpoint, model, what, self._providers)
             if len(model) <= _MAX_CACHED_LENGTH:
                 _cache(self._chosen, (path, model), route)
@@ -251,14 +250,7 @@ class Router:
         below = catalog.below_root(full_path)
         if below is not None and (endpoint := find(below)) is not None:  # no provider has this name
             return ResolvedPath(endpoint=endpoint, provider=None, path=below, template=endpoint.template)
-        message = f"Not found: {method} {_quote(full_path)}. {self._hint(full_path)}"
-        raise BadRequest(message, status=404, code="not_found")
-
-    def _hint(self, full_path: str) -> str:
-        if close := nearest(full_path[:_MAX_CACHED_LENGTH], catalog.client_paths()):
-            return f"Did you mean POST {close}?"
-        prefixes = ", ".join(f"/{each}/" for each in self._named)
-        return f"Paths of providers begin with {prefixes}; /docs lists all others" if prefixes else "See /docs"
+        raise unknown_path(method, full_path, self._named)
 
     def _resolve(self, model: str) -> Route:
         """Return the first match of: an exact name, `provider/model`, a pattern of `models:`, the providers' lists,
@@ -281,8 +273,7 @@ class Router:
         if last := self._catch_all or self._default:
             why = "nothing else has the model: llm" if last is self._catch_all else "the default provider"
             return replace(self._direct[last], why=why)
-        message = f"Unknown model {_quote(model)}. {self._suggestion(model)}Available: {self._names()}"
-        raise BadRequest(message, status=404, code="model_not_found", param="model")
+        raise unknown_model(model, self._routes, [*self._named.values()])
 
     def _listed(self, model: str) -> Route | None:
         """Find the providers that list the model: by priority, then the more exact pattern, then file order."""
@@ -301,7 +292,7 @@ class Router:
             named = self._named.get(provider_name) or self._typed.get(provider_name)
             if named is None:
                 available = ", ".join(self._named) or "none"
-                message = f"Unknown provider {_quote(provider_name)} in x-llmproxy-provider. Available: {available}"
+                message = f"Unknown provider {quote(provider_name)} in x-llmproxy-provider. Available: {available}"
                 raise BadRequest(message, code="unknown_provider")
         else:
             named = self._catch_all or self._single
@@ -313,27 +304,9 @@ class Router:
         able = (each for each in self._providers if endpoint.capability in each.speaks and each.has_path(path))
         named = named or next(able, None)
         if named is None:
-            message = f"No provider supports {endpoint.template}. Providers: {_abilities(self._providers)}"
+            message = f"No provider supports {quote(path)}. Providers: {_abilities(self._providers)}"
             raise BadRequest(message, status=404, code="not_found")
         return self._direct[named]
-
-    def _suggestion(self, model: str) -> str:
-        """Return the nearest name for a message, else how to name a provider; nothing where there is neither."""
-        owner, _, rest = model.partition("/")
-        if rest and (provider := nearest(owner, [*self._named])):
-            return f"Did you mean {_quote(f'{provider}/{rest}')}? "
-        names = [*self._exact, *(pattern for pattern, _ in self._lists if not is_pattern(pattern))]
-        if near := nearest(model, names):
-            return f"Did you mean {_quote(near)}? "
-        named = next(iter(self._named), None)
-        return "" if named is None else f"To send it to a provider, name that: {_quote(f'{named}/{model}')}. "
-
-    def _names(self) -> str:
-        """List the model names for a message."""
-        names = [*self._exact, *(route.name for route in self._wildcards), *(pattern for pattern, _ in self._lists)]
-        names += [f"{name}/<model>" for name in self._named]
-        unique = list(dict.fromkeys(names))
-        return ", ".join(unique[:_MAX_NAMES]) + (", ..." if len(unique) > _MAX_NAMES else "") or "none"
 
 
 def _serves(target: Target, endpoint: Endpoint, model: str | None) -> bool:
@@ -378,10 +351,6 @@ def _abilities(providers: Iterable[Provider]) -> str:
 def _sort_key(pattern: str) -> tuple[bool, int]:
     """Sort exact names before patterns, and patterns with the longer literal beginning first."""
     return is_pattern(pattern), -len(re.split(r"[*?\[]", pattern, maxsplit=1)[0])
-
-
-def _quote(text: str) -> str:
-    return repr(text if len(text) <= 100 else f"{text[:100]}...")
 
 
 def _first(pairs: Iterable[tuple[str, Value]]) -> dict[str, Value]:

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from llmproxy.server.secure_headers import SECURE_HEADERS
+from llmproxy.system_errors import explain_fault
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -52,7 +53,7 @@ async def _listen(runner: web.ServerRunner, host: str, port: int) -> str | None:
         await site.start()
     except OSError as error:
         used = error.errno in _IN_USE
-        reason = "it is in use, by another llmproxy or another program" if used else error.strerror or str(error)
+        reason = "it is in use, by another llmproxy or another program" if used else explain_fault(error)
         remedy = "Choose another one with telemetry.prometheus_port or PROMETHEUS_PORT"
         log.warning("the metrics port %d of %s cannot be opened: %s. %s", port, host, reason, remedy)
         return None

@@ -15,6 +15,8 @@ import sys
 import time
 from collections.abc import AsyncIterator, Iterator, MutableMapping
 
+from llmproxy.system_errors import explain_fault
+
 log = logging.getLogger(__name__)
 
 _FIRST_PASSED = 3  # the first descriptor after standard input, output and error
@@ -44,7 +46,7 @@ class ServiceManager:
                 sender.setblocking(False)
                 sender.sendto("\n".join(lines).encode(), self._address)
         except OSError as error:
-            log.warning("the service manager cannot be notified (NOTIFY_SOCKET): %s", error.strerror or error)
+            log.warning("the service manager cannot be notified (NOTIFY_SOCKET): %s", explain_fault(error))
 
     @contextlib.asynccontextmanager
     async def serving(self, address: str) -> AsyncIterator[None]:

@@ -90,7 +90,7 @@ class Shutdown:
         try:
             left = self.left()
         except Exception as error:
-            left = [f"what is left cannot be found out ({error!r})"]
+            left = [f"what is left cannot be found out ({type(error).__name__})"]
         left += [f"the thread {name!r} ({line})" for name, line in _threads()]
         log.error("forced to exit with code %d; still there: %s", EXIT_CODE, "; ".join(left) or "nothing known")
         for stream in (sys.stdout, sys.stderr):

@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from llmproxy.server.file_watch import FileWatch
+from llmproxy.system_errors import explain_fault
 
 log = logging.getLogger(__name__)
 
@@ -65,8 +66,8 @@ def _why(files: TlsFiles, error: ssl.SSLError) -> str:
 
 
 def _reason(error: OSError) -> str:
-    reason = error.reason if isinstance(error, ssl.SSLError) and error.reason else error.strerror or str(error)
-    return reason.lower().replace("_", " ")
+    reason = error.reason if isinstance(error, ssl.SSLError) else None
+    return reason.lower().replace("_", " ") if reason else explain_fault(error)
 
 
 class ServerTls:

@@ -294,7 +294,11 @@ class Link(asyncio.Protocol):
             self._answer(number, _REFUSAL if isinstance(error, StoreRefusal) else _FAULT, str(error))
         else:
             log.error("%r, which %s called, failed", name, self._peer, exc_info=error)
-            self._answer(number, _FAULT, f"{name!r} failed: {error!r}")
+            self._answer(
+                number,
+                _FAULT,
+                f"{name!r} failed with {type(error).__name__}; the log of the parent process has the details",
+            )
 
     def _answer(self, number: int, name: str, value: object) -> None:
         if not number or self._transport is None:

@@ -32,6 +32,7 @@ from redis.exceptions import (
 from llmproxy.stores.facet import StoreFault, StoreRefusal
 from llmproxy.stores.redis_parser import USUAL_BYTES, VALUE_BYTES, BoundedParser, answer_limit, new_room
 from llmproxy.stores.redis_url import RedisAddress
+from llmproxy.system_errors import explain_fault
 
 Argument: TypeAlias = str | bytes | int | float
 
@@ -119,7 +120,9 @@ class RedisLink:
             except (RedisError, RedisClusterException) as error:
                 raise _fault(error) from error
             except _RUBBISH as error:
-                raise StoreFault(f"it does not speak the Redis protocol, or does not answer: {error!r}") from error
+                raise StoreFault(
+                    f"it does not speak the Redis protocol, or does not answer: {explain_fault(error)}"
+                ) from error
 
     async def run(self, script: Script, key: str, *arguments: Argument) -> Any:
         """Return the result of `script` on the server that has `key`."""
@@ -236,7 +239,9 @@ def _fault(error: RedisError | RedisClusterException) -> StoreFault:
     if code == "WRONGTYPE":
         return WrongType(str(error))
     refused = isinstance(error, _REFUSALS) or (isinstance(error, ResponseError) and code in _REFUSAL_CODES)
-    return (StoreRefusal if refused else StoreFault)(f"{type(error).__name__}: {error}")
+    cause = error.__cause__ or error.__context__
+    words = explain_fault(cause) if isinstance(cause, OSError) else str(error)
+    return (StoreRefusal if refused else StoreFault)(words)
 
 
 def _number(answer: object) -> int:

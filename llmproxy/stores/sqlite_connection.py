@@ -14,8 +14,9 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from llmproxy.private_files import create_private, explain_fault, keep_private, make_directory, may_pass
+from llmproxy.private_files import create_private, keep_private, make_directory, may_pass
 from llmproxy.stores.facet import StoreFault, StoreRefusal
+from llmproxy.system_errors import explain_fault
 
 log = logging.getLogger(__name__)
 

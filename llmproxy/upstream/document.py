@@ -8,6 +8,7 @@ import asyncio
 import aiohttp
 
 from llmproxy.errors import UpstreamError
+from llmproxy.system_errors import explain_fault
 from llmproxy.upstream.egress import trust
 
 _LIMIT_S = 10.0
@@ -30,10 +31,9 @@ async def fetch_document(url: str, *, timeout_s: float = _LIMIT_S) -> bytes:
             while len(data) <= _LONGEST_BYTES and (more := await answer.content.read(_LONGEST_BYTES + 1)):
                 data += more
     except aiohttp.ClientConnectorError as error:
-        reason = error.os_error.strerror or str(error.os_error)
-        raise UpstreamError(f"cannot connect to {error.host}:{error.port}: {reason}") from error
+        raise UpstreamError(f"cannot connect to {error.host}:{error.port}: {explain_fault(error)}") from error
     except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
-        raise UpstreamError(str(error) or f"it did not answer ({type(error).__name__})") from error
+        raise UpstreamError(explain_fault(error)) from error
     if len(data) > _LONGEST_BYTES:
         raise UpstreamError(f"it has more than {_LONGEST_BYTES // 1024} KB")
     return data

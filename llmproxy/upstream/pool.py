@@ -31,9 +31,10 @@ from yarl import URL
 from llmproxy.answer import Answer
 from llmproxy.body import StreamedBody
 from llmproxy.errors import BrokenStream, UpstreamError
+from llmproxy.system_errors import explain_fault
 from llmproxy.target import Origin, UpstreamRequest
 from llmproxy.upstream.connection import UpstreamConnection
-from llmproxy.upstream.egress import outgoing_proxy, trust
+from llmproxy.upstream.egress import outgoing_proxy, trust, trust_store
 from llmproxy.upstream.heads import read_head, request_head
 from llmproxy.upstream.upgraded import UpgradedConnection, check_upgrade
 from llmproxy.wire.http import BODILESS_STATUSES, READ_BYTES
@@ -237,7 +238,7 @@ class Upstream:
                 login = encode_basic_auth(proxy.user, proxy.password or "")
                 proxy = proxy.with_user(None)
             context = await self._context(origin.ca_file) if origin.scheme == "https" else True
-        except (ValueError, OSError) as error:
+        except ValueError as error:
             raise UpstreamError(f"{origin.host} cannot be reached: {error}") from error
         url = URL.build(scheme=origin.scheme, host=origin.host, port=origin.port)
         absolute = proxy is not None and origin.scheme == "http"
@@ -253,10 +254,14 @@ class Upstream:
 
     async def _context(self, ca_file: str | None) -> ssl.SSLContext:
         """Return the trusted certificates; those of a file that has changed are read again."""
-        changed_s = None if ca_file is None else await asyncio.to_thread(os.path.getmtime, ca_file)
-        known = self._contexts.get(ca_file)
-        if known is None or known[0] != changed_s:
-            known = self._contexts[ca_file] = changed_s, await asyncio.to_thread(trust, ca_file)
+        try:
+            changed_s = None if ca_file is None else await asyncio.to_thread(os.path.getmtime, ca_file)
+            known = self._contexts.get(ca_file)
+            if known is None or known[0] != changed_s:
+                known = self._contexts[ca_file] = changed_s, await asyncio.to_thread(trust, ca_file)
+        except OSError as error:
+            message = f"The certificates in {trust_store(ca_file)} cannot be used: {explain_fault(error)}"
+            raise UpstreamError(message) from error
         return known[1]
 
     async def _connect(self, pool: OriginPool) -> Connection:
@@ -269,7 +274,7 @@ class Upstream:
             message = f"The outgoing proxy refused {pool.address}: {error.status} {_phrase(error.status)}".rstrip()
             raise UpstreamError(message) from error
         except (ClientError, OSError, ValueError) as error:
-            raise UpstreamError(f"{pool.address} could not be reached: {_reason(error)}") from error
+            raise UpstreamError(f"{pool.address} could not be reached: {explain_fault(error)}") from error
 
     async def _send_on(
         self, request: UpstreamRequest, pool: OriginPool, connection: Connection, deadline_s: float | None
@@ -355,13 +360,6 @@ def _phrase(status: int) -> str:
         return HTTPStatus(status).phrase
     except ValueError:
         return ""
-
-
-def _reason(error: BaseException) -> str:
-    cause = error.__cause__ if isinstance(error.__cause__, OSError) else error
-    if isinstance(cause, ConnectionRefusedError):  # whose text repeats the address
-        return "connection refused"
-    return str(cause) or type(cause).__name__
 
 
 async def _read_beside(

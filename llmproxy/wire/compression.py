@@ -237,7 +237,7 @@ class _Stage:
         try:
             piece = current.decompress(data, min(PIECE_BYTES, self.room + 1))
         except (zlib.error, zstd.ZstdError) as error:
-            raise DecodingError(f"The body is not {self._coding}: {error}", code="invalid_encoding") from error
+            raise DecodingError(f"The body is not valid {self._coding}", code="invalid_encoding") from error
         if current.eof:
             return piece, current.unused_data, False
         return piece, b"", len(piece) == PIECE_BYTES

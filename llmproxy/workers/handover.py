@@ -22,6 +22,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from llmproxy.server.tls import HANDSHAKE_S
+from llmproxy.system_errors import explain_fault
 
 log = logging.getLogger(__name__)
 
@@ -223,7 +224,7 @@ class Acceptor:
         self._stop()
         asyncio.get_running_loop().call_later(_PAUSE_S, self._go_on)
         if error.errno in _SCARCE:
-            log.error("no connection can be accepted: %s", error.strerror)
+            log.error("no connection can be accepted: %s", explain_fault(error))
         else:
             log.error("no connection can be accepted", exc_info=error)
 

@@ -31,6 +31,7 @@ from llmproxy.server.shutdown import GRACE_S, Shutdown, stop_signals
 from llmproxy.serving import own_metrics_port, registration_of
 from llmproxy.stores.facet import StoreFault
 from llmproxy.stores.store_server import StoreServer
+from llmproxy.system_errors import explain_fault
 from llmproxy.workers.gathering import Answering, Gathering
 from llmproxy.workers.handover import Acceptor, listen
 from llmproxy.workers.operations import RENDER_METRICS, Answers
@@ -218,7 +219,7 @@ class Supervisor:
         try:
             await process.start(self._order(place.number), self._ask, self._reload)
         except OSError as error:
-            process.cannot_start(f"cannot be started: {error.strerror or error}")
+            process.cannot_start(f"cannot be started: {explain_fault(error)}")
             return
         except ProxyError as error:
             process.cannot_start(error.message)

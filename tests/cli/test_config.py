@@ -26,7 +26,7 @@ def test_a_configuration_is_written_to_the_console(tmp_path: Path) -> None:
 def test_a_configuration_is_written_to_a_file(tmp_path: Path, preset: str) -> None:
     done = run("generate-config", "new.yaml", "--preset", preset.upper(), cwd=tmp_path)
     assert done.returncode == 0
-    assert "llmproxy serve --config new.yaml" in done.stdout
+    assert "llmproxy serve new.yaml" in done.stdout
     assert [path.name for path in tmp_path.iterdir()] == ["new.yaml"]
     assert b"\r" not in (tmp_path / "new.yaml").read_bytes()
     assert run("validate-config", "new.yaml", cwd=tmp_path).stdout == "new.yaml: OK\n"

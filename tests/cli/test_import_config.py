@@ -24,7 +24,7 @@ def test_a_file_is_written_that_can_be_served(here: Path) -> None:
     assert done.stdout.splitlines()[-3:] == [
         "complete.yaml (LiteLLM): 2 exact",
         "Wrote llmproxy.yaml",
-        "Start it with: llmproxy serve --config llmproxy.yaml",
+        "Start it with: llmproxy serve",
     ]
     checked = run("validate-config", "llmproxy.yaml", cwd=here, extra={"OPENAI_API_KEY": "k"})
     assert checked.stdout == "llmproxy.yaml: OK\n"
@@ -47,8 +47,8 @@ def test_the_new_file_says_what_needs_a_hand(here: Path) -> None:
     assert done.returncode == 3
     assert done.stdout.splitlines()[-3:] == [
         "Wrote x.yaml",
-        "What needs a hand stands at its top in full.",
-        "Start it with: llmproxy serve --config x.yaml",
+        "The lines to change by hand are listed in full at its top.",
+        "Start it with: llmproxy serve x.yaml",
     ]
     assert "# 3: litellm_settings.callbacks[0]: by hand: no such callback" in (here / "x.yaml").read_text()
 

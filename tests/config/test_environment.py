@@ -52,10 +52,10 @@ def test_missing_variables_are_all_named_once() -> None:
     assert expand("${NONE:-${X}}", VARIABLES).missing == ("X",)
 
 
-def test_only_a_default_makes_a_value_optional() -> None:
-    assert expand("${NONE:-}", VARIABLES).optional
-    assert not expand("${EMPTY}", VARIABLES).optional
-    assert not expand("${NONE:-}${X}", VARIABLES).optional
+def test_that_missing_variables_with_a_default_are_named() -> None:
+    assert expand("${NONE:-}${MORE:-x}", VARIABLES).defaulted == ("NONE", "MORE")
+    assert not expand("${EMPTY}", VARIABLES).defaulted
+    assert not expand("${NONE:-}${X}", VARIABLES).defaulted
 
 
 @pytest.mark.parametrize(

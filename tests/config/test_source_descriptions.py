@@ -16,15 +16,17 @@ providers:
   - {name: absent, type: openai, api_key: "${NOWHERE:-}"}
   - {name: none, type: openai}
   - {name: both, type: openai, auth: passthrough, api_key: "${SET}"}
+  - {name: several, type: openai, api_keys: ["${SET}", "${NOWHERE:-a}", "${NOWHERE:-b}", sk-3]}
 """)
     assert load(directory=tmp_path, environ={"SET": "1"}).key_sources == {
         "written": "config file",
         "variable": "environment variable SET",
         "dotenv": "IN_FILE in .env",
-        "default": "config file",
+        "default": "the default of NOWHERE (not set)",
         "absent": "none (the client's own)",
         "none": "none (the client's own)",
         "both": "the client's own, else environment variable SET",
+        "several": "environment variable SET, the default of NOWHERE (not set), config file",
     }
 
 

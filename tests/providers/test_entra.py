@@ -105,7 +105,7 @@ async def test_a_secret_goes_nowhere_else(upstream: Upstream) -> None:
 async def test_of_a_long_answer_the_beginning_is_read(upstream: Upstream) -> None:
     upstream.next(Reply(pieces=[b" " * 2_000_000 + b'{"access_token": "t", "expires_in": 9}']))
     source = entra(**APPLICATION, AZURE_CLIENT_SECRET="s3cret", AZURE_AUTHORITY_HOST=upstream.url)
-    with pytest.raises(UpstreamError, match="is no JSON"):
+    with pytest.raises(UpstreamError, match="is not JSON"):
         await source.fetch()
 
 
@@ -134,10 +134,10 @@ async def test_a_command_prints_a_token(prints: str, text: str) -> None:
 @pytest.mark.parametrize(
     ("command", "reason"),
     [
-        (["/no/such/program"], "No such file"),
+        (["/no/such/program"], "no such file"),
         ([sys.executable, "-c", "import sys; sys.exit('please log in')"], "exit code 1: please log in"),
         ([sys.executable, "-c", ""], "printed nothing"),
-        ([sys.executable, "-c", "print('{')"], "is no JSON"),
+        ([sys.executable, "-c", "print('{')"], "is not JSON"),
     ],
 )
 async def test_a_command_that_gives_none_is_named(command: list[str], reason: str) -> None:

@@ -143,7 +143,7 @@ def test_lines_left_at_the_end_are_reported(tmp_path: Path) -> None:
 def test_a_full_disk_keeps_the_lines() -> None:
     file = file_of(Path("/dev/full"))
     append(file, 1)
-    assert file.fault == "No space left on device" and file.waiting == 1
+    assert file.fault == "no space left on device" and file.waiting == 1
     with pytest.raises(OSError, match="1 lines"):
         file.close()
 
@@ -163,7 +163,7 @@ size = path.stat().st_size
 resource.setrlimit(resource.RLIMIT_FSIZE, (size * 2 + 100, resource.RLIM_INFINITY))
 append(file, 2, 3, 4)
 assert path.stat().st_size == size * 2 + 100, path.stat().st_size
-assert file.waiting == 2 and file.fault == "File too large", file.fault
+assert file.waiting == 2 and file.fault == "file too large", file.fault
 append(file)
 resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 append(file, 5)

@@ -140,8 +140,9 @@ def test_an_unknown_model_is_a_404_with_the_names_that_exist() -> None:
     ("model", "hint"),
     [
         ("fsat", "Did you mean 'fast'? "),
+        ("claud3", "Did you mean a name like 'claude-*', or 'claude/claud3'? "),
         ("gorq/llama-3", "Did you mean 'groq/llama-3'? "),
-        ("mystery", "To send it to a provider, name that: 'groq/mystery'. "),
+        ("mystery", "To choose the provider, name it: 'groq/mystery'. "),
     ],
 )
 def test_an_unknown_model_gets_the_nearest_name_first(model: str, hint: str) -> None:
@@ -317,7 +318,6 @@ def test_an_unknown_path_is_a_404_that_says_what_there_is(path: str) -> None:
     [
         ("POST", "/v1/chat/completion", "/v1/chat/completions"),
         ("POST", "/chat/completionss", "/v1/chat/completions"),
-        ("GET", "/v1/messages", "/v1/messages"),
         ("POST", "/v1/message", "/v1/messages"),
         ("POST", "/v1/v1/chat/completions", "/v1/chat/completions"),
     ],
@@ -326,6 +326,27 @@ def test_a_path_that_is_nearly_right_is_a_404_with_the_right_one(method: str, pa
     with pytest.raises(BadRequest) as refused:
         Router(ALL).locate(method, path)
     assert refused.value.message == f"Not found: {method} {path!r}. Did you mean POST {close}?"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "methods"),
+    [
+        ("GET", "/v1/messages", "POST"),
+        ("GET", "/proxy", "POST"),
+        ("GET", "/proxy/stream", "POST"),
+        ("GET", "/model/claude/converse", "POST"),
+        ("GET", "/openai/deployments/x/embeddings", "POST"),
+        ("GET", "/openai-proxy/v1/embeddings", "POST"),
+        ("PUT", "/v1/responses/resp_1", "GET, POST, DELETE, HEAD"),
+    ],
+)
+def test_a_path_that_is_called_with_other_methods_is_a_405_that_names_them(
+    method: str, path: str, methods: str
+) -> None:
+    with pytest.raises(BadRequest) as refused:
+        Router([GROQ, CLAUDE]).locate(method, path)
+    assert (refused.value.status, refused.value.headers) == (405, (("Allow", methods),))
+    assert refused.value.message.startswith(f"{method} is not allowed at {path!r}. Use ")
 
 
 @pytest.mark.parametrize(

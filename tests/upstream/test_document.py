@@ -29,7 +29,7 @@ async def test_the_body_of_an_answer_is_returned() -> None:
     [
         ({"status": 500}, "status 500"),
         ({"status": 302, "headers": {"Location": "https://evil.example"}}, "status 302"),
-        ({"exception": TimeoutError()}, "it did not answer"),
+        ({"exception": TimeoutError()}, "no answer in time"),
         ({"exception": ClientConnectionError("refused")}, "refused"),
     ],
 )

@@ -202,4 +202,4 @@ async def test_a_ca_file_that_is_not_there_is_a_502_that_says_so(secure: Upstrea
 
     error = await failure(made, ask(origin))
 
-    assert (error.status, "No such file" in error.message) == (502, True)
+    assert (error.status, "ca_file (/nowhere/ca.pem) cannot be used: no such file" in error.message) == (502, True)

@@ -21,7 +21,6 @@ from llmproxy.console.formatting import format_duration, sanitize
 from llmproxy.discovery import RunningServer
 from llmproxy.middleware.audit import Audit
 from llmproxy.middleware.trace import Trace
-from llmproxy.private_files import explain_fault
 from llmproxy.redaction.secrets import mask_text
 from llmproxy.registry import find_component
 from llmproxy.server.process import file_limit, files_needed, raise_file_limit
@@ -30,6 +29,7 @@ from llmproxy.stores.base import Store
 from llmproxy.stores.disk import DiskStore
 from llmproxy.stores.facet import StoreFault
 from llmproxy.stores.memory import MemoryStore
+from llmproxy.system_errors import explain_fault
 from llmproxy.upstream.egress import trust, trust_store
 
 _LEAST_FREE_BYTES = 1024**3

@@ -7,7 +7,6 @@ provider has no such list, the connection itself is all. Begin reading at `check
 from __future__ import annotations
 
 import asyncio
-import os
 import socket
 import ssl
 import time
@@ -23,9 +22,9 @@ from llmproxy.cli.doctor.diagnosis import Diagnosis, Status
 from llmproxy.config.provider_types import service_of
 from llmproxy.console.formatting import format_duration, sanitize
 from llmproxy.errors import ProxyError
-from llmproxy.private_files import explain_fault
 from llmproxy.providers.service import CLIENTS_OWN
 from llmproxy.redaction.secrets import mask_text
+from llmproxy.system_errors import explain_fault
 from llmproxy.target import OpenUpstream, Origin, Provider
 from llmproxy.upstream.egress import outgoing_proxy, trust, trust_store
 
@@ -204,10 +203,10 @@ class _Stages:
         if isinstance(cause, ssl.SSLError):
             fix = "correct `base_url`: write http:// for a server without TLS"
             return self._finding(check, f"no TLS at {self._origin.url}: {cause.reason}", "error", fix)
-        number = cause.errno or 0  # negative where a name is not known
-        reason = os.strerror(number).lower() if number > 0 else explain_fault(cause)
         where = f"{self._origin.url} through {self._proxy}" if self._proxy else self._origin.url
-        return self._finding(check, f"{where} could not be reached: {reason}", "error", self._remedy_of_connecting())
+        return self._finding(
+            check, f"{where} could not be reached: {explain_fault(cause)}", "error", self._remedy_of_connecting()
+        )
 
     def _remedy_of_connecting(self) -> str:
         if self._proxy:

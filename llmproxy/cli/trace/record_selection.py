@@ -22,6 +22,7 @@ from llmproxy.records.record import Record
 from llmproxy.records.trace_files import RecordLocation
 from llmproxy.records.trace_reader import TraceReader
 from llmproxy.settings import parse_duration
+from llmproxy.system_errors import explain_fault
 from llmproxy.wire.timestamp import format_timestamp
 
 
@@ -87,8 +88,7 @@ def find_record(identifier: str | None, directory: str | None) -> tuple[Record, 
     try:
         return read_record(place)
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        fail(f"cannot read {sanitize(place.path)}: {reason}")
+        fail(f"cannot read {sanitize(place.path)}: {explain_fault(error)}")
 
 
 def _newest(traces: TraceReader) -> RecordPlace:

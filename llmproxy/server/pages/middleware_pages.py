@@ -14,7 +14,7 @@ from urllib.parse import unquote
 
 from llmproxy.access.admission import Audience
 from llmproxy.answer import Answer
-from llmproxy.errors import BadRequest, ProxyError
+from llmproxy.errors import BadRequest, ProxyError, method_not_allowed
 from llmproxy.exchange import Exchange
 from llmproxy.metrics.sample import Sample
 from llmproxy.middleware.base import Middleware, PageRequest
@@ -66,12 +66,7 @@ class MiddlewarePages:
         """
         below = unquote(exchange.full_path[len(page) + 1 :]) or None
         if exchange.method not in _METHODS:
-            raise ProxyError(
-                f"{page} has no {exchange.method}: use GET or DELETE",
-                status=405,
-                code="method_not_allowed",
-                headers=(("Allow", ", ".join(_METHODS)),),
-            )
+            raise method_not_allowed(exchange.method, page, _METHODS)
         middleware = self._pages.get(page)
         if middleware is None:
             type_ = _RESERVED[page]

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from llmproxy.access.admission import Audience
 from llmproxy.answer import Answer
-from llmproxy.errors import ProxyError
+from llmproxy.errors import method_not_allowed
 from llmproxy.exchange import Exchange
 from llmproxy.middleware.base import PageOperation
 from llmproxy.server.pages.openapi import DescribedPage
@@ -49,10 +49,5 @@ class Page:
 
     async def __call__(self, exchange: Exchange) -> Answer:
         if exchange.method not in self.methods:
-            raise ProxyError(
-                f"{self.template} has no {exchange.method}: use {self.methods[0]}",
-                status=405,
-                code="method_not_allowed",
-                headers=(("Allow", ", ".join(self.methods)),),
-            )
+            raise method_not_allowed(exchange.method, self.template, self.methods)
         return await self.write(exchange)

@@ -28,8 +28,9 @@ class FaultLog:
             self._failed_s, self._failing = now_s, True
             self._logger.log(level, message, *values, exc_info=exc_info)
 
-    def works(self, level: int, message: str, *values: object) -> None:
-        """Log that it works again, if a failure was logged, and nothing of this kind within the last minute."""
+    def works(self, message: str, *values: object) -> None:
+        """Log that it works again, if a failure was logged, and nothing of this kind within the last minute. It is no
+        warning: nobody has to do anything."""
         if self._failing and (now_s := self._clock()) - self._worked_s >= PERIOD_S:
             self._worked_s, self._failing = now_s, False
-            self._logger.log(level, message, *values)
+            self._logger.info(message, *values)

@@ -172,4 +172,4 @@ class KeySet:
             kept = f"; the {len(self._keys)} known keys stay" if self._keys else ""
             self._faults.failed(logging.WARNING, "the key set %s cannot be used: %s%s", self._where, error, kept)
         else:
-            self._faults.works(logging.INFO, "the key set %s is here again", self._where)
+            self._faults.works("the key set %s can be used again", self._where)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from llmproxy.cli.output import STANDARD_OUTPUT, fail, print_problems, print_text, serve_command, write_file
+from llmproxy.cli.output import STANDARD_OUTPUT, fail, print_problems, print_text, start_command, write_file
 from llmproxy.config.presets import Preset
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def generate_config(
     _write(file, generate(preset), force)
     if file != "-":
         beside = Path(file).parent / FILE_NAME
-        print_text(f"Start it with:              {serve_command(file)}")
+        print_text(f"Start it with:              {start_command(file)}")
         print_text(f"For completion in editors:  llmproxy schema {beside}")
 
 

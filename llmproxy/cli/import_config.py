@@ -20,7 +20,7 @@ from llmproxy.cli.output import (
     print_line,
     print_problems,
     print_text,
-    serve_command,
+    start_command,
     stdout_console,
     write_file,
 )
@@ -106,4 +106,4 @@ def _print_grades(conversion: Conversion, file: str, output: str) -> None:
     if not aside:
         if not conversion.complete:
             say("The lines to change by hand are listed in full at its top.")
-        say(f"Start it with: {serve_command(output)}")
+        say(f"Start it with: {start_command(output)}")

@@ -115,7 +115,7 @@ def write_file(file: str, text: str, force: bool) -> None:
         fail(f"cannot write {file}: {explain_fault(error)}")
 
 
-def serve_command(file: str) -> str:
+def start_command(file: str) -> str:
     """Return the shortest command that serves a configuration file that is there."""
     import shlex
 

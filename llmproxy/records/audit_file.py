@@ -145,7 +145,7 @@ class AuditFile:
             )
             return
         self.fault = None
-        self._writing.works(logging.WARNING, "audit: writing to %s works again", self.path)
+        self._writing.works("audit: writing to %s works again", self.path)
 
     def close(self) -> None:
         """Close the file. Raises OSError when lines are left."""

@@ -118,7 +118,7 @@ class BackgroundWriter(Generic[Item]):
         try:
             self._sink.close()
         except OSError as error:
-            self._lose(0, explain_fault(error))
+            self._lose(0, _reason(error))
 
     def _drain(self) -> None:
         """Write all queued items. The last call sees everything queued before `_closing` was set."""
@@ -139,13 +139,18 @@ class BackgroundWriter(Generic[Item]):
         except OSError as error:
             lost, written, fault = lost + written, 0, error
         if fault is not None:
-            self._lose(lost, explain_fault(fault))
+            self._lose(lost, _reason(fault))
         elif written:
             self.fault = None
-            self._losses.works(logging.WARNING, "%s: writing works again; %d records were lost", self.name, self.lost)
+            self._losses.works("%s: writing works again; %d records were lost", self.name, self.lost)
 
     def _lose(self, count: int, reason: str) -> None:
         """Count a loss; it is logged once a minute. The reason is set before the count."""
         self.fault = reason
         self.lost += count
         self._losses.failed(logging.ERROR, "%s: records are lost, %d until now: %s", self.name, self.lost, reason)
+
+
+def _reason(error: Exception) -> str:
+    place = error.filename if isinstance(error, OSError) else None
+    return f"{place}: {explain_fault(error)}" if place else explain_fault(error)

@@ -163,7 +163,7 @@ class Health:
         breaker = target.breaker
         if breaker.state == "closed":
             self.out -= 1
-            log.warning("target %s answers again and is taken back", target.name)
+            log.info("target %s answers again and is taken back", target.name)
         else:
             self.out += 1
             count = breaker.failures(breaker.since_s)

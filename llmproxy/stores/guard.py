@@ -106,7 +106,7 @@ class Guard:
     def accepted(self) -> None:
         """Note that the store took a value."""
         self.fault = None
-        self.log.refusals.works(logging.INFO, "%s stores again", self._name)
+        self.log.refusals.works("%s stores again", self._name)
 
     def _break(self, fault: BaseException) -> None:
         self.faults += 1
@@ -125,7 +125,7 @@ class Guard:
                 self.available = await self._answers()
                 rest_s = min(rest_s * 2, _LONGEST_REST_S)
             self.fault = None
-            self.log.failures.works(logging.INFO, "%s answers again", self._name)
+            self.log.failures.works("%s answers again", self._name)
 
     async def _answers(self) -> bool:
         try:

@@ -48,6 +48,7 @@ async def test_items_are_written_in_order_and_what_is_left_at_the_end_too() -> N
 
 
 async def test_a_full_queue_loses_and_says_so_once(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
     sink = Kept()
     sink.gate.clear()
     writer = BackgroundWriter("test", sink, capacity=10)
@@ -61,7 +62,7 @@ async def test_a_full_queue_loses_and_says_so_once(caplog: pytest.LogCaptureFixt
     await until_async(lambda: writer.fault is None, "writing to work again")
     await writer.close()
     assert len(sink.items) == taken
-    assert [record.levelno for record in caplog.records] == [logging.ERROR, logging.WARNING]
+    assert [record.levelno for record in caplog.records] == [logging.ERROR, logging.INFO]
 
 
 async def test_a_crowded_writer_holds_up_for_a_moment_only() -> None:
@@ -81,6 +82,7 @@ async def test_a_crowded_writer_holds_up_for_a_moment_only() -> None:
 
 
 async def test_an_item_that_cannot_be_written_is_lost_and_the_others_are_not(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
     sink = Kept()
     sink.fault = OSError(28, "No space left on device")
     writer = BackgroundWriter("test", sink)

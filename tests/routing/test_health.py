@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import logging
+
 import pytest
 
 from llmproxy.routing.health import Health
@@ -24,6 +26,7 @@ def test_the_same_provider_and_model_is_the_same_target() -> None:
 
 
 def test_each_change_is_counted_and_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
     health = Health()
     target = health.of("p", "m", SETTINGS)
     trip(target)
@@ -32,7 +35,9 @@ def test_each_change_is_counted_and_logged_once(caplog: pytest.LogCaptureFixture
     assert target.breaker.enter(50.0)
     target.breaker.succeed(50.0, probe=True)
     assert health.out == 0 and health.faults() == {}
-    assert [record.message for record in caplog.records][1:] == ["target p/m answers again and is taken back"]
+    assert [(record.levelno, record.message) for record in caplog.records][1:] == [
+        (logging.INFO, "target p/m answers again and is taken back")
+    ]
 
 
 def test_a_new_configuration_forgets_other_targets() -> None:

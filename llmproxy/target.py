@@ -109,7 +109,7 @@ def request_fault(request: object) -> str:
             names = " or ".join("None" if each is NoneType else each.__name__ for each in types)
             return f"made a request whose {name} is a {type(getattr(request, name)).__name__}, not {names}"
     if wrong := next((name for name, value in request.headers.items() if not isinstance(value, str)), None):
-        return f"made a request whose header {wrong!r} is no string"
+        return f"made a request whose header {wrong!r} is not a string"
     return ""
 
 

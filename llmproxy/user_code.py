@@ -152,7 +152,7 @@ class UserStream:
         try:
             return await self.read_first()
         except ComponentFailed as error:
-            raise BrokenStream(f"The answer broke off: {short_name(self._who)} failed. {_MORE}") from error
+            raise BrokenStream(f"The answer ended too early: {short_name(self._who)} failed. {_MORE}") from error
 
     async def read_first(self) -> bytes:
         """Read while nothing of the answer is sent. Raises ComponentFailed."""

@@ -73,7 +73,7 @@ def header_credentials(headers: Headers) -> Credentials:
 def missing_authorization() -> ProxyError:
     """Return the 401 for a request without the header Authorization, on a path that demands one."""
     return ProxyError(
-        "The header Authorization is missing. Send `Authorization: Bearer <key>`",
+        "The Authorization header is missing. Send `Authorization: Bearer <key>`",
         status=401,
         code="missing_authorization",
         headers=(("WWW-Authenticate", "Bearer"),),

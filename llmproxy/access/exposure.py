@@ -82,12 +82,12 @@ class Exposure:
         if not known:
             raise _refused("host", host, "server.allowed_hosts")
         if len(headers.getall("Host", ())) > 1:
-            raise BadRequest("The request has several headers Host. Send one", code="several_hosts")
+            raise BadRequest("The request has several Host headers. Send one", code="several_hosts")
 
     def check_operator(self, exchange: Exchange) -> None:
         """Raise a 401 or 403 unless the request has the admin key: our own pages, where clients have keys."""
         if not self._admin_key:
-            message = "With `auth`, this page needs `server.admin_key`, which is not set"
+            message = "This page needs `server.admin_key`, which is not set. Set it in the configuration"
             raise ProxyError(message, status=403, code="forbidden")
         if not _has_admin_key(exchange, self._admin_key):
             message = "This page needs `server.admin_key` as a bearer token"

@@ -142,7 +142,7 @@ class KeySet:
                 await asyncio.wait((self._fetching,))
         if not self._keys:
             raise ProxyError(
-                "The keys that verify tokens cannot be fetched at the moment",
+                "The keys that verify tokens cannot be fetched now. Try again shortly",
                 status=503,
                 code="key_set_unavailable",
                 headers=(("Retry-After", str(max(1, round(self._min_interval_s)))),),

@@ -23,7 +23,7 @@ _LEAST_COLUMNS, _MAX_COLUMNS = 30, 120
 
 
 def docs(
-    topic: Annotated[str | None, typer.Argument(metavar="TOPIC", help="A page; without it, list the pages.")] = None,
+    topic: Annotated[str | None, typer.Argument(metavar="TOPIC", help="The page; without it, all are listed.")] = None,
 ) -> None:
     """Show a page of the documentation, or list the pages."""
     pages = read_pages()

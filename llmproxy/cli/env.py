@@ -54,7 +54,7 @@ def env(
     key: Annotated[
         str | None,
         typer.Option(
-            metavar="KEY", callback=checked_key, help="The client key, where the server wants one; see `llmproxy keys`."
+            metavar="KEY", callback=checked_key, help="The client key, if the server needs one; see `llmproxy keys`."
         ),
     ] = None,
 ) -> None:
@@ -68,7 +68,7 @@ def env(
     if key_needed and key is None:
         key = _PLACEHOLDER
         where = f"set {KEY_VARIABLE} to it" if setup.lines else f"pass it with --key, or replace {_PLACEHOLDER}"
-        print_error(f"llmproxy: {address} wants a client key: {where} (`llmproxy keys new NAME` makes one)")
+        print_error(f"llmproxy: {address} needs a client key: {where} (`llmproxy keys new NAME` makes one)")
     if setup.lines is not None:
         print_text(f"# {setup.file}, above its first section\n{setup.lines(address, key is not None)}")
         return

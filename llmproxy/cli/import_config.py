@@ -63,7 +63,7 @@ def import_config(
     from llmproxy.importers.conversion import import_file
 
     if json_ and output == STANDARD_OUTPUT:
-        fail("--json needs --output: standard output has the grades then", code=2)
+        fail("--json needs --output: the grades go to standard output", code=2)
     try:
         conversion = import_file(Path(file).expanduser(), file, source.value if source else None)
     except ConfigError as error:

@@ -23,7 +23,7 @@ _WORDS = ("true", "false", "null", "yes", "no", "on", "off")  # with another mea
 
 keys_app = typer.Typer(no_args_is_help=True, help="Make and list the keys of clients.")
 
-ConfigFile = Annotated[str | None, typer.Option("--config", "-c", metavar="FILE", help="Configuration.")]
+ConfigFile = Annotated[str | None, typer.Option("--config", "-c", metavar="FILE", help="The configuration file.")]
 
 
 @keys_app.command("new")
@@ -133,7 +133,7 @@ def _row(key: KeyConfig) -> dict[str, str]:
         "proof": "sha256" if key.sha256 else "key" if key.key else "certificate",
         "models": ", ".join(key.models) or "all",
         "providers": ", ".join(key.providers) or "all",
-        "expires": f"{write_time(key.expires)}{' (over)' if over else ''}" if key.expires is not None else "never",
+        "expires": f"{write_time(key.expires)}{' (expired)' if over else ''}" if key.expires is not None else "never",
     }
 
 

@@ -23,7 +23,7 @@ def reload(
         changes, ignored = _words(page, "changes"), _words(page, "ignored")
     except PageError as reason:
         fail(str(reason))
-    for line in changes or ["nothing is different"]:
+    for line in changes or ["nothing has changed"]:
         print(sanitize(line))
     for line in ignored:
         print(f"warning: {sanitize(line)}")

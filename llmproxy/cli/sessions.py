@@ -17,7 +17,7 @@ _MOST = 10_000
 
 def sessions(
     identifier: Annotated[
-        str | None, typer.Argument(metavar="ID", help="Show only this session; how its id begins is enough.")
+        str | None, typer.Argument(metavar="ID", help="Show only this session; the beginning of its id is enough.")
     ] = None,
     url: Url = None,
     config: ConfigOfServer = None,

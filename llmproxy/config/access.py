@@ -202,7 +202,7 @@ def _watched(authentication: Authentication, loaded: Loaded, file: str) -> Compo
             return
         everybody = (*own_keys, *keys)
         authentication.keys, authentication.subjects = _ring(everybody), _subjects(everybody)
-        log.info("%s is read again: %d keys", file, len(keys))
+        log.info("%s was read again: %d keys", file, len(keys))
 
     path = str(directory / Path(file).expanduser())
     return Component(part=FileWatch([path], reload), who="the watch of auth.keys_file")

@@ -95,7 +95,7 @@ class Grants(Strict):
     limits: list[LimitConfig] = Field(default=[], description="Its own limits, beside those of `limits`.")
     budgets: list[BudgetConfig] = Field(default=[], description="Its own budgets, beside those of `budgets`.")
     tags: dict[str, str] = Field(
-        default={}, description="Words of your own about it.", examples=[{"cost_center": "42"}]
+        default={}, description="A note of your own about it.", examples=[{"cost_center": "42"}]
     )
 
 
@@ -122,7 +122,7 @@ class KeyConfig(Grants):
     )
     expires: Time | None = Field(
         default=None,
-        description="From then on it is refused: 2027-01-31, or 2027-01-31T12:00:00Z.",
+        description="Time from which it is refused: 2027-01-31, or 2027-01-31T12:00:00Z.",
         examples=["2027-12-31"],
     )
 
@@ -192,7 +192,7 @@ class JwtConfig(Grants):
         examples=["https://login.example.com/.well-known/jwks.json"],
     )
     jwks_refresh: Duration = Field(
-        default=3600.0, ge=10, description="How often the keys at that URL are fetched anew."
+        default=3600.0, ge=10, description="How often the keys at that URL are fetched again."
     )
     jwks_min_interval: Duration = Field(
         default=30.0, ge=1, description="Shortest time between two fetches, however many unknown keys tokens name."

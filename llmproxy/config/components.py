@@ -51,7 +51,7 @@ def read_llm(section: ConfigNode, directory: Path) -> Read[ProviderConfig]:
     config, problems = _provider(
         ConfigNode(value={**members, "name": name}, mark=section.mark, key=section.key), directory
     )
-    message = "unknown key; `llm` takes every request; for a name or a list of models, add an entry to 'providers'"
+    message = "unknown key; `llm` takes every request; for a name or a list of models, add an entry to `providers`"
     return config, [
         *problems,
         *(

@@ -320,7 +320,7 @@ class _TreeBuilder:
         result = self.value(value, key)
         mappings = [result] if isinstance(result.value, dict) else result.items
         if not mappings or not all(isinstance(each.value, dict) for each in mappings):
-            self.problems.append(self._problem(value, below(key, "<<"), "can only merge blocks of keys"))
+            self.problems.append(self._problem(value, below(key, "<<"), "`<<` can only merge blocks of keys"))
         return [each.members for each in mappings]
 
     def _problem(self, node: yaml.Node, key: str, message: str) -> Problem:

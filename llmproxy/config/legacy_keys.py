@@ -85,7 +85,7 @@ def _move(top: ConfigNode, old: str, new: str) -> list[Problem]:
     return (
         []
         if put(top, new, moved)
-        else [set_twice(moved, f"is an older spelling of {new!r}, and both are set; keep {new!r}")]
+        else [set_twice(moved, f"is an older spelling of `{new}`, and both are set; keep `{new}`")]
     )
 
 

@@ -36,7 +36,7 @@ def unfold_groups(top: ConfigNode, environment: Environment) -> list[Problem]:
     if not isinstance(groups.value, list):
         return [wrong_kind(groups, "list")]
     if is_set(top, "models"):
-        return [set_twice(groups, "is an older spelling of 'models', and both are set; keep 'models'")]
+        return [set_twice(groups, "is an older spelling of `models`, and both are set; keep `models`")]
     if not is_set(top, "providers"):
         top.members["providers"] = ConfigNode(value=[], mark=groups.mark, key=groups.key)
     reader = _Groups(top.members["providers"], environment)

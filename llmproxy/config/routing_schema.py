@@ -266,7 +266,7 @@ class TargetConfig(Strict):
     def _fit_in_a_line(cls, headers: dict[str, str]) -> dict[str, str]:
         for name, value in headers.items():
             if not value.isprintable():
-                raise ValueError(f"the value of {name!r} holds a line break or another control character; remove it")
+                raise ValueError(f"the value of {name!r} contains a line break or another control character; remove it")
         return headers
 
     @model_validator(mode="before")

@@ -92,7 +92,7 @@ def events_in(stream: bytes, last: bytes = b"") -> Iterator[JsonObject]:
             return
         event = read_object(frame.data)
         if event is None:
-            raise ValueError("an event that is no JSON object")
+            raise ValueError("an event that is not a JSON object")
         yield event
 
 

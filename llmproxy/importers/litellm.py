@@ -83,7 +83,7 @@ def _finish(draft: Draft, settings: Settings, deployments: Deployments) -> None:
             models[name].setdefault("aliases", []).append(alias)
             draft.exact(node, f"models.{name}.aliases")
         else:
-            draft.by_hand(node, f"{quote_name(name)} is no model of this file")
+            draft.by_hand(node, f"{quote_name(name)} is not a model of this file")
     for provider in draft.config.get("providers", []) if settings.provider_timeout is not None else ():
         provider["timeouts"] = {"first_byte": settings.provider_timeout}
     if several or settings.fallbacks:
@@ -96,7 +96,7 @@ def _fall_back(draft: Draft, settings: Settings, models: Mapping[str, ConfigBloc
     for source, fallbacks, node in settings.fallbacks:
         unknown = [name for name in [*([] if source == "*" else [source]), *fallbacks] if name not in models]
         if unknown:
-            draft.by_hand(node, f"{quote_name(unknown[0])} is no model of this file")
+            draft.by_hand(node, f"{quote_name(unknown[0])} is not a model of this file")
             continue
         draft.approximate(node, "models.targets", "targets of weight 0, called when all others are out")
         for model in models.values() if source == "*" else [models[source]]:

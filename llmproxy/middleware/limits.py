@@ -113,8 +113,8 @@ class ClientLimits(Middleware):
     async def start(self) -> None:
         if self._store == _MEMORY and self._has_budgets:
             log.warning(
-                "budgets are counted in memory and begin anew when llmproxy restarts; set `quotas.store` to disk or to "
-                "a Redis to keep them"
+                "budgets are counted in memory and start again from zero when llmproxy restarts; set `quotas.store` to "
+                "disk or to a Redis to keep them"
             )
 
     async def on_request(self, exchange: Exchange) -> Answer | None:

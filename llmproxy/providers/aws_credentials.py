@@ -109,7 +109,7 @@ class AwsCredentials:
         if isinstance(error, (BotoCoreError, ClientError, OSError, ValueError)):
             return _words(error)
         if isinstance(error, RuntimeError):  # new keys have ended already
-            return f"{_words(error)}. Is the clock of this machine right?"
+            return f"{_words(error)}. Check the clock of this machine"
         return "what answered for them cannot be read"
 
     def _first(self, session: Any) -> Any:

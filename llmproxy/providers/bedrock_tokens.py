@@ -51,7 +51,7 @@ def ask_for_count(
         value = read_value(await read_whole(answer))
         tokens = value.get("inputTokens") if isinstance(value, dict) else None
         if type(tokens) is not int or client.token_count is None:
-            raise UpstreamError("The provider's answer holds no number of tokens", code="upstream_bad_reply")
+            raise UpstreamError("The provider's answer contains no number of tokens", code="upstream_bad_reply")
         answer.body = client.token_count.write(tokens)
         answer.length = len(answer.body)
         return answer

@@ -163,7 +163,7 @@ def _token(answer: dict[str, Any], where: str) -> Token:
     """Return the token of an answer: `access_token` of OAuth, or `accessToken` of the command line of Azure."""
     text = answer.get("access_token") or answer.get("accessToken")
     if not isinstance(text, str) or not text.isascii() or not text.isprintable():
-        raise _no_token(where, "its answer holds no access token")
+        raise _no_token(where, "its answer contains no access token")
     return Token(text=text, ends_s=_end(answer))
 
 

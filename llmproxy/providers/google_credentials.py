@@ -58,7 +58,7 @@ class GoogleCredentials:
             raise _no_token(self._source(), _reason(error)) from error
         except (LookupError, TypeError, AttributeError, ArithmeticError) as error:
             self._found = None
-            raise _no_token(self._source(), "what answered is no server of tokens") from error
+            raise _no_token(self._source(), "what answered is not a token server") from error
         end = self._found.expiry
         return Token(text=self._found.token, ends_s=None if end is None else end.replace(tzinfo=UTC).timestamp())
 
@@ -130,7 +130,7 @@ def _reason(error: BaseException) -> str:
     reason = (str(first).strip().splitlines() or ["its server answered with an error"])[0][:300]
     details = error.args[1] if len(error.args) > 1 else None
     if isinstance(details, dict) and details.get("error") == "invalid_grant":
-        reason += " (was the key deleted or the login withdrawn, or is the clock of this machine wrong?)"
+        reason += " (a deleted key, a withdrawn login, or a wrong clock of this machine)"
     return reason
 
 

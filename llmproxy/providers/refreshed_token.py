@@ -143,5 +143,5 @@ class RefreshedToken(Generic[Kind]):
     def _check(self, token: Kind) -> None:
         """Raise UpstreamError for what no header can carry."""
         if any(not part.isascii() or not part.isprintable() or len(part) > _LONGEST for part in token.parts()):
-            message = f"What came as the credential of the provider {self._name!r} is too long, or no plain text"
+            message = f"The credential of the provider {self._name!r} is too long, or not plain text"
             raise UpstreamError(message, code="no_credential")

@@ -61,7 +61,7 @@ def answer_key(identifier: str, tenant: str) -> str:
 
 
 def _session_name(name: str, tenant: str) -> SessionName:
-    """Return the name of a client's own. One that cannot stand in a header gets its digest as id."""
+    """Return the name of a client's own. One that is not allowed in a header gets its digest as id."""
     fits = len(name) <= _MAX_LENGTH and _PRINTABLE.fullmatch(name)
     return SessionName(f"n:{_digest(tenant, name)}", name if fits else _digest("name", name))
 

@@ -133,7 +133,7 @@ class Router:
             return self._resolve_path("GET", full_path, find)
         except BadRequest as error:
             if is_http_path(full_path):
-                raise http_only(f"{quote(full_path)} is no WebSocket") from error
+                raise http_only(f"{quote(full_path)} is not a WebSocket") from error
             raise
 
     def _of_sdk(self, resolved: ResolvedPath, endpoint: Endpoint, headers: Container[str]) -> ResolvedPath:

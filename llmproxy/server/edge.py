@@ -427,7 +427,7 @@ class Connection(AiohttpHandler):
         if self._cutting:
             return Overloaded("The proxy is stopping", code="stopping")
         log.error("exchange %s was cancelled by a hook, or by what it calls", exchange_id)
-        return ProxyError("Internal Server Error")
+        return ProxyError("Internal Server Error. The log of the proxy has the details")
 
     def _refuse(self, error: ProxyError) -> None:
         """Refuse and count a head that cannot be parsed or does not end: no exchange begins with it."""

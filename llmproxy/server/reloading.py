@@ -133,7 +133,7 @@ class Reloader:
     def _report(self, reason: str, done: Reloaded) -> None:
         for each in done.warnings:
             log.log(self._level(logging.WARNING), "%s", each)
-        changes = "; ".join(done.changes) or "nothing is different"
+        changes = "; ".join(done.changes) or "nothing has changed"
         log.log(self._level(logging.INFO), "configuration reloaded (%s): %s", reason, changes)
         for each in done.ignored:
             log.log(self._level(logging.WARNING), "%s", each)

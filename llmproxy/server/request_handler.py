@@ -232,7 +232,7 @@ class RequestHandler:
                 self._exchange.error = error
                 return answer
         log.error("exchange %s failed", self._exchange.id, exc_info=error)
-        self._exchange.error = plain = ProxyError("Internal Server Error")
+        self._exchange.error = plain = ProxyError("Internal Server Error. The log of the proxy has the details")
         return error_answer(self._exchange, plain)
 
     async def _send(self, answer: Answer, keep_alive: bool) -> bool:
@@ -361,7 +361,7 @@ class RequestHandler:
         exchange = self._exchange
         if not isinstance(error, ProxyError):
             log.error("the answer of exchange %s failed", exchange.id, exc_info=error)
-            error = BrokenStream("The answer broke off")
+            error = BrokenStream("The answer ended too early")
         mask_error(exchange, error)
         exchange.error = error
         exchange.outcome = "broken"

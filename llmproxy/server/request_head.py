@@ -89,5 +89,5 @@ def refusal(message: RawRequestMessage | _ErrInfo) -> BadRequest | None:
     elif message.version >= HttpVersion10:
         if not message.chunked or ", ".join(message.headers.getall("Transfer-Encoding")).strip().lower() == "chunked":
             return None
-        return BadRequest("Unknown transfer coding: use chunked", status=501, code="unknown_coding")
+        return BadRequest("Unknown Transfer-Encoding. Use chunked", status=501, code="unknown_coding")
     return BadRequest("The request is not valid HTTP/1.1", code="malformed_request")

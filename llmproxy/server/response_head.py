@@ -94,7 +94,7 @@ def upgrade_head(exchange: Exchange, answer: Answer) -> bytes:
 def _as_bytes(lines: list[str]) -> bytes:
     head = write_head(lines)
     if head is None:
-        raise ProxyError("A header of the answer holds a line break", code="invalid_header")
+        raise ProxyError("A header of the answer contains a line break", code="invalid_header")
     return head
 
 

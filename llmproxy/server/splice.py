@@ -218,7 +218,7 @@ class Splice:
             exchange.outcome = "cancelled"
         else:
             exchange.outcome = "broken"
-            exchange.error = BrokenStream("The provider broke off a WebSocket without a Close frame")
+            exchange.error = BrokenStream("The provider ended a WebSocket without a Close frame")
 
     def note_close(self, end: SpliceEnd) -> None:
         """Take note of the side whose Close frame was the first."""

@@ -90,7 +90,7 @@ class ServerTls:
         except ValueError as error:
             log.error("the changed certificate is not used, the old one stays: %s", error)
         else:
-            log.info("%s is read again", self.files.certificate)
+            log.info("%s was read again", self.files.certificate)
 
 
 @contextlib.asynccontextmanager

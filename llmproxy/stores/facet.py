@@ -10,7 +10,7 @@ from abc import ABC
 
 
 class StoreFault(Exception):
-    """The store did not do it: it is gone, slow or full, or its answer makes no sense."""
+    """The store did not do it: it is gone, slow or full, or its answer cannot be understood."""
 
 
 class StoreRefusal(StoreFault):

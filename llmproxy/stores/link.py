@@ -235,7 +235,7 @@ class Link(asyncio.Protocol):
                 at, needed = at + needed, _HEAD_BYTES
                 self._receive(*_decode(frame))
         except ValueError as error:  # msgspec's are
-            log.error("%s does not speak as it should, and is left: %s", self._peer, error)
+            log.error("%s sent something invalid, and the connection is closed: %s", self._peer, error)
             if self._transport is not None:
                 self._transport.abort()
             return

@@ -73,7 +73,7 @@ class RedisBreakers(BreakerStore):
                 rows = dict(zip(pairs[::2], pairs[1::2], strict=False))
                 return {_name(target): _row(value).outage(now_ms / 1000) for target, value in rows.items()}
             case _:
-                raise StoreFault("its answer about breakers makes no sense")
+                raise StoreFault("its answer about breakers cannot be understood")
 
     async def _change(self, change: str, target: str, seconds: float) -> bool:
         return bool(await self._link.run(_CHANGE, self._key, change, target, max(int(seconds * 1000), 0)) == 1)

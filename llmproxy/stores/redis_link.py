@@ -168,7 +168,7 @@ class RedisLink:
             case list() as values if len(values) == len(keys):
                 return values
             case _:
-                raise StoreFault("its answer to MGET is no list of values")
+                raise StoreFault("its answer to MGET is not a list of values")
 
     async def _nodes(self) -> list[dict[str, Any]]:
         if not isinstance(self._client, RedisCluster):
@@ -246,7 +246,7 @@ def _fault(error: RedisError | RedisClusterException) -> StoreFault:
 
 def _number(answer: object) -> int:
     if not isinstance(answer, int):
-        raise StoreFault("its answer is no number")
+        raise StoreFault("its answer is not a number")
     return answer
 
 
@@ -258,7 +258,7 @@ def _scanned(answer: object) -> tuple[int, list[bytes]]:
         case (cursor, list() as keys):
             pass
         case _:
-            raise StoreFault("its answer to SCAN is no list of keys")
+            raise StoreFault("its answer to SCAN is not a list of keys")
     if not isinstance(cursor, int) or not all(isinstance(key, bytes) for key in keys):
         raise StoreFault("its answer to SCAN has something other than keys")
     return cursor, keys

@@ -227,4 +227,4 @@ def _taken(result: list[float], count: int) -> Taken:
 
 
 def _unexpected() -> StoreFault:
-    return StoreFault("its answer to a script makes no sense")
+    return StoreFault("its answer to a script cannot be understood")

@@ -168,4 +168,4 @@ def _text(value: bytes) -> str:
 
 
 def _unexpected() -> StoreFault:
-    return StoreFault("its answer to a script makes no sense")
+    return StoreFault("its answer to a script cannot be understood")

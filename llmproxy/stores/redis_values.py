@@ -49,7 +49,7 @@ class RedisBlobs(BlobStore):
         if stored is None:
             return None
         if not isinstance(stored, bytes):
-            raise StoreFault("its answer to GET is no value")
+            raise StoreFault("its answer to GET is not a value")
         if len(stored) > _THREAD_FROM:
             return await asyncio.to_thread(_unpack, stored, self._max_bytes)
         return _unpack(stored, self._max_bytes)

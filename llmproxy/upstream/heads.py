@@ -38,9 +38,9 @@ def request_head(request: UpstreamRequest, target_prefix: str = "", proxy_author
         lines.append("Transfer-Encoding: chunked" if body.length is None else f"Content-Length: {body.length}")
     head = write_head(lines)
     if head is None:
-        raise ProxyError("A header or path of the request holds a line break", status=400, code="invalid_header")
+        raise ProxyError("A header or path of the request contains a line break", status=400, code="invalid_header")
     if lines[0].count(" ") != 2:
-        raise ProxyError("The path of the request holds a blank: write %20", status=400, code="invalid_path")
+        raise ProxyError("The path of the request contains a space: write %20", status=400, code="invalid_path")
     return head
 
 

@@ -88,7 +88,7 @@ class ResponseStream:
             return BrokenStream(
                 "The provider sent nothing for too long in the middle of its answer", status=504, code="timeout"
             )
-        return BrokenStream("The provider broke off in the middle of its answer")
+        return BrokenStream("The provider ended the connection in the middle of its answer")
 
     def close(self) -> None:
         if self._closed:

@@ -66,7 +66,7 @@ def test_it_needs_an_authorization_before_the_body_is_read(stub: Program, path: 
         client.request("POST", path, "Content-Length: 100", "Authorization: ", "X-API-Key: some-key")
         answer = client.read_answer()
     assert answer.status == 401 and answer.value("www-authenticate") == "Bearer"
-    message = "The header Authorization is missing. Send `Authorization: Bearer <key>`"
+    message = "The Authorization header is missing. Send `Authorization: Bearer <key>`"
     assert error_of(answer) == {"error": "Unauthorized", "detail": message}
 
 

@@ -88,7 +88,7 @@ def test_a_server_that_wants_a_key_gets_a_placeholder_and_a_remark(guarded: Prog
     done = run("env", "openai", cwd=guarded.directory)
     assert variables_of(done.stdout)["OPENAI_API_KEY"] == "YOUR_CLIENT_KEY"
     assert done.stderr == (
-        f"llmproxy: {guarded.url} wants a client key: pass it with --key, or replace YOUR_CLIENT_KEY "
+        f"llmproxy: {guarded.url} needs a client key: pass it with --key, or replace YOUR_CLIENT_KEY "
         "(`llmproxy keys new NAME` makes one)\n"
     )
     assert KEY not in done.stdout + done.stderr
@@ -115,7 +115,7 @@ def test_without_a_running_server_the_configuration_says_where_it_will_be(tmp_pa
     (tmp_path / "llmproxy.yaml").write_text(text + AUTH)
     done = run("env", "claude", cwd=tmp_path)
     assert variables_of(done.stdout)["ANTHROPIC_BASE_URL"] == "http://127.0.0.1:4001"
-    assert "wants a client key" in done.stderr
+    assert "needs a client key" in done.stderr
     (tmp_path / "llmproxy.yaml").write_text("server: {prt: 1}\n")
     done = run("env", "claude", cwd=tmp_path)
     assert done.returncode == 1 and "unknown key" in done.stderr

@@ -87,7 +87,7 @@ def test_keys_are_listed_without_what_opens_anything(file: str) -> None:
         "providers": "all",
         "expires": "never",
     }
-    assert rows[1]["expires"] == "2020-01-01T00:00:00Z (over)" and rows[2]["proof"] == "certificate"
+    assert rows[1]["expires"] == "2020-01-01T00:00:00Z (expired)" and rows[2]["proof"] == "certificate"
 
 
 def test_whose_a_key_is(file: str) -> None:

@@ -58,7 +58,7 @@ async def test_budgets_that_a_restart_forgets_are_said_at_the_start(
     ((_, limits),) = build_limits(config, Reuse(stores), Prices())
     await limits.start()
 
-    assert ("begin anew when llmproxy restarts" in caplog.text) is warns
+    assert ("start again from zero when llmproxy restarts" in caplog.text) is warns
 
 
 def test_a_budget_of_a_key_names_a_model_that_exists() -> None:

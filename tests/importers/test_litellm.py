@@ -30,7 +30,7 @@ def test_fallbacks_are_targets_that_wait() -> None:
 def test_what_names_no_model_of_the_file_needs_a_hand() -> None:
     text = TWO + "router_settings: {fallbacks: [{a: [nowhere]}], model_group_alias: {c: nowhere, d: {model: a}}}\n"
     config, grades = imported(import_litellm, text)
-    assert grades["router_settings.fallbacks[0].a"].message == "'nowhere' is no model of this file"
+    assert grades["router_settings.fallbacks[0].a"].message == "'nowhere' is not a model of this file"
     assert grades["router_settings.model_group_alias.c"].grade == "by hand"
     assert config["models"][0]["aliases"] == ["d"]
 

@@ -53,5 +53,5 @@ async def test_an_answer_without_a_number_is_an_error(body: bytes) -> None:
     )
     ask_for_count(request, "anthropic.claude-a", Body(b'{"messages":[]}'), INVOKE, DIALECT, "id")
     assert request.adapt is not None
-    with pytest.raises(UpstreamError, match="holds no number of tokens"):
+    with pytest.raises(UpstreamError, match="contains no number of tokens"):
         await request.adapt(Answer(status=200, headers=Headers(), body=body))

@@ -87,7 +87,7 @@ async def test_a_refusal_says_why_and_where(upstream: Upstream) -> None:
     where = f"No token of Microsoft Entra from {upstream.url} with AZURE_CLIENT_SECRET"
     assert str(raised.value) == f"{where}: status 401: AADSTS7000215: Invalid secret."
     answers(upstream, nothing=1)
-    with pytest.raises(UpstreamError, match="holds no access token"):
+    with pytest.raises(UpstreamError, match="contains no access token"):
         await source.fetch()
     upstream.next(Reply(status=503, pieces=[b""]))
     with pytest.raises(UpstreamError, match=r"with AZURE_CLIENT_SECRET: status 503$"):

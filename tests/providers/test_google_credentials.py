@@ -93,7 +93,7 @@ async def test_a_refusal_is_told_in_googles_words(upstream: Upstream, tmp_path: 
 @pytest.mark.parametrize("body", [b"<html>log in first</html>", b"[1]", b'{"access_token":"t","expires_in":1e400}'])
 async def test_what_is_no_server_of_tokens_is_named_as_such(upstream: Upstream, tmp_path: Path, body: bytes) -> None:
     upstream.next(Reply(pieces=[body]))
-    with pytest.raises(UpstreamError, match=r"service-account.json': what answered is no server of tokens\.$"):
+    with pytest.raises(UpstreamError, match=r"service-account.json': what answered is not a token server\.$"):
         await GoogleCredentials(str(google_accounts.service_account(tmp_path, upstream.url))).fetch()
 
 

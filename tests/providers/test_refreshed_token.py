@@ -171,7 +171,7 @@ async def test_what_no_header_can_carry_is_no_token(made: Token) -> None:
         return made
 
     token = RefreshedToken("azure", fetch)
-    with pytest.raises(ProxyError, match="of the provider 'azure' is too long, or no plain text"):
+    with pytest.raises(ProxyError, match="of the provider 'azure' is too long, or not plain text"):
         await token.ready()
     assert token.token is None
 

@@ -264,7 +264,7 @@ def test_a_mistake_of_a_provider_is_a_500_that_tells_nothing(
         (Overloaded("full"), "full"),
         (
             RuntimeError("secret detail"),
-            "The answer broke off: the stream Breaking of the answer of Scripted of provider 'own' failed",
+            "The answer ended too early: the stream Breaking of the answer of Scripted of provider 'own' failed",
         ),
     ],
 )

@@ -25,7 +25,7 @@ def check_live(
     ] = None,
     key: Annotated[
         str | None,
-        typer.Option(metavar="KEY", callback=checked_key, help="Client key, where the server wants one."),
+        typer.Option(metavar="KEY", callback=checked_key, help="The client key, if the server needs one."),
     ] = None,
     admin_key: AdminKey = None,
     quick: Annotated[bool, typer.Option("--quick", help="Only health, chat, stream and errors: 2 paid calls.")] = False,
@@ -76,7 +76,7 @@ def _first_model(client: LiveClient) -> str:
 
     answer = client.get("/v1/models")
     if answer.status in (401, 403):
-        raise PageError(f"{client.url} wants a client key; pass one with --key")
+        raise PageError(f"{client.url} needs a client key; pass one with --key")
     names = [as_text(each.get("id")) for each in objects_in(object_at(answer.json).get("data"))]
     if answer.status != 200 or not names or not names[0]:
         raise PageError(f"{client.url} lists no models (status {answer.status}); name one with --model")

@@ -150,7 +150,7 @@ def check_cache(proxy: LiveProxy) -> str:
 
 def check_errors(proxy: LiveProxy) -> str:
     """Send requests that must fail, each with a readable error and a request id."""
-    seen = [f"no JSON {_refused(proxy.client.post(CHAT, b'{'), 'a body that is no JSON')}"]
+    seen = [f"not JSON {_refused(proxy.client.post(CHAT, b'{'), 'a body that is not JSON')}"]
     body = {"model": _UNKNOWN_MODEL, "messages": [{"role": "user", "content": "Hi"}]}
     unknown = proxy.client.post(CHAT, body, _FRESH)
     if unknown.status == 200:

@@ -85,7 +85,7 @@ def check_clock(drifts_s: Sequence[float]) -> Diagnosis:
         check="clock",
         status="error" if abs(drift_s) > _REFUSED_DRIFT_S else "warning",
         detail=f"{abs(drift_s):.0f} s {side} the providers': signatures and tokens will be refused",
-        fix="switch on the synchronisation of the clock (NTP)",
+        fix="synchronise the clock (NTP)",
     )
 
 

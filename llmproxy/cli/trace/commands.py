@@ -58,7 +58,7 @@ Filters = Annotated[
     ),
 ]
 SessionOption = Annotated[
-    str | None, typer.Option("--session", metavar="ID", help="Only this session; how its id begins is enough.")
+    str | None, typer.Option("--session", metavar="ID", help="Only this session; the beginning of its id is enough.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, one object per line.")]
 
@@ -102,7 +102,7 @@ def trace_ls(
     sort: Annotated[Key, typer.Option(help="Sort key.")] = Key.time,
     reverse: Annotated[bool, typer.Option("--reverse", "-r", help="Reverse the order.")] = False,
     session: SessionOption = None,
-    since: Annotated[str | None, typer.Option(metavar="TIME", help="Only the last 1h, 30m ...")] = None,
+    since: Annotated[str | None, typer.Option(metavar="TIME", help="Only exchanges of the last 1h, 30m ...")] = None,
     filters: Filters = None,
     as_json: AsJson = False,
 ) -> None:
@@ -141,7 +141,9 @@ def trace_ls(
 def trace_show(
     identifier: Annotated[
         str | None,
-        typer.Argument(metavar="ID", help="Its id, or how it begins; or the file of a record. Default: the newest."),
+        typer.Argument(
+            metavar="ID", help="Its id, or the beginning of it, or the file of a record; default: the newest."
+        ),
     ] = None,
     directory: Directory = None,
     session: Annotated[
@@ -229,7 +231,7 @@ def trace_export(
         ExportFormat, typer.Option("--format", help="One record per line, or one array of all of them.")
     ] = ExportFormat.jsonl,
     session: SessionOption = None,
-    since: Annotated[str | None, typer.Option(metavar="TIME", help="Only the last 1h, 30m ...")] = None,
+    since: Annotated[str | None, typer.Option(metavar="TIME", help="Only exchanges of the last 1h, 30m ...")] = None,
     filters: Filters = None,
 ) -> None:
     """Print whole records as JSON, oldest first.

@@ -28,7 +28,7 @@ _NOT_SENT = frozenset((*HOP_BY_HOP, "host", "content-length", "content-encoding"
 # Headers of requests that AWS's SDKs signed.
 _SIGNED, _SESSION = "x-amz-date", "x-amz-security-token"
 _OF_SIGNATURE = frozenset((_SIGNED, _SESSION, "authorization", "x-amz-content-sha256"))
-_SIGN_NOTE = "# curl signs it anew: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+_SIGN_NOTE = "# curl signs it again: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
 
 
 class IncompleteRecord(Exception):
@@ -40,7 +40,7 @@ def curl_command(record: Record) -> str:
     body = request_bytes(record.request)
     if record.request.truncated or (record.request.size and not body):
         raise IncompleteRecord(
-            f"cannot repeat the request: the trace holds {'only a part' if body else 'nothing'} of its body of "
+            f"cannot repeat the request: the trace has {'only a part' if body else 'nothing'} of its body of "
             f"{format_size(record.request.size)} (see `max_body_size` and `include_body` of the trace middleware)"
         )
     headers = record.request.headers or {}
@@ -65,7 +65,7 @@ def curl_command(record: Record) -> str:
     if MASK.encode() in body:
         notes.append(f"# a secret in the body is masked: replace {MASK} in it")
     if record.request.headers is None and body:
-        notes.append("# the trace holds no headers: add the required ones, such as authorization")
+        notes.append("# the trace has no headers: add the required ones, such as authorization")
     if not body:
         return "\n".join([*notes, " \\\n  ".join(lines)])
     return "\n".join([*notes, _with_body(lines, body)])

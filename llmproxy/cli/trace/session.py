@@ -147,7 +147,7 @@ def _exchange(record: Record, transcript: SessionTranscript, width: int | None) 
         yield from _abridged("answer", response_bytes(record.response), width)
     yield from render_truncation(record)
     if record.request.size and record.request.format is None and not record.request.truncated:
-        yield Text("  the trace holds no bodies; enable them with `include_body: true`", style=DIM)
+        yield Text("  the trace has no bodies; enable them with `include_body: true`", style=DIM)
 
 
 def _diff_lines(diff: TranscriptDiff, width: int | None) -> Iterator[Text]:

@@ -183,7 +183,7 @@ def render_truncation(record: Record) -> Iterator[Text]:
     """Yield a line for each body of which the record has only a part."""
     for name, part in (("request", record.request), ("answer", record.response)):
         if part.truncated:
-            yield Text(f"  the trace holds only a part of the {name} of {format_size(part.size)}", style=DIM)
+            yield Text(f"  the trace has only a part of the {name} of {format_size(part.size)}", style=DIM)
 
 
 def _headers(headers: dict[str, str | list[str]] | None, width: int | None) -> Iterator[Text]:

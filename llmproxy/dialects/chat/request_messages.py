@@ -341,7 +341,7 @@ def _put_member(body: dict[str, Any], block: Block, context: EncodeContext) -> b
         case Opaque(dialect="chat", kind="audio"):
             body["audio"] = block.value
         case Media():
-            context.refuse(block.path, f"A block of kind {block.kind} cannot stand in an assistant message of chat")
+            context.refuse(block.path, f"A block of kind {block.kind} is not allowed in an assistant message of chat")
         case _:
             return False
     return True

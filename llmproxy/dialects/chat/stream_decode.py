@@ -131,7 +131,7 @@ class ChatStreamDecoder(StreamDecoder):
             self._reason = choice.finish_reason
             if self._reason == FAILED:
                 message, error = read_error({"error": choice.error})
-                self._fail(message or "The provider's answer broke off", error)
+                self._fail(message or "The provider's answer ended too early", error)
 
     def _decode_delta(self, delta: _Delta, logprobs: object) -> None:
         if delta.reasoning_content and type(delta.reasoning_content) is str:
@@ -230,7 +230,7 @@ class ChatStreamDecoder(StreamDecoder):
 
     def _end(self) -> None:
         if not self._started or (self._reason is None and self._last_words is not None):
-            self._fail_unfinished("The provider's stream held no answer")
+            self._fail_unfinished("The provider's stream contained no answer")
             return
         self._over = True
         self._close_open()

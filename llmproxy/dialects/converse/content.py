@@ -89,7 +89,7 @@ def _decode_result(block: Members) -> Block:
     content = decode_blocks(result.any("content"), result.at("content"))
     for each in content:
         if isinstance(each, ToolCall | ToolResult | Thinking):
-            wrong(each.path, "cannot stand in the result of a tool")
+            wrong(each.path, "is not allowed in the result of a tool")
     status = result.word("status", ("success", "error"))
     decoded = ToolResult(
         path=result.path,
@@ -244,7 +244,7 @@ def _encode_result(result: ToolResult, context: EncodeContext, *, status: bool) 
         if isinstance(each, ToolCall | ToolResult | Thinking | Media) and not (
             isinstance(each, Media) and each.kind != "audio"
         ):
-            context.refuse(each.path, "A block of this kind cannot stand in the result of a tool")
+            context.refuse(each.path, "A block of this kind is not allowed in the result of a tool")
     content = encode_blocks(result.content, context, caches=False, status=status)
     members: dict[str, Any] = {"toolUseId": _encode_id(result.id, context), "content": content}
     if result.error:

@@ -96,9 +96,9 @@ def _decode_message(message: Members) -> Message:
     blocks = decode_blocks(message.any("content"), message.at("content"))
     for block in blocks:
         if isinstance(block, ToolResult) and role != "user":
-            wrong(block.path, f"is a tool result, which can stand in user messages only, not in those of the {role}")
+            wrong(block.path, "is a tool result, which is allowed in messages of the user only")
         if isinstance(block, ToolCall) and role != "assistant":
-            wrong(block.path, f"is a tool call, which can stand in assistant messages only, not in those of the {role}")
+            wrong(block.path, "is a tool call, which is allowed in messages of the assistant only")
     return Message(path=message.path, role=role, content=blocks, extra=message.left())
 
 

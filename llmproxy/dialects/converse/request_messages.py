@@ -68,7 +68,7 @@ def _encode_content(message: Message, family: Family, context: EncodeContext) ->
     if message.role in ("system", "developer"):
         for block in message.content:
             if not isinstance(block, Text | Opaque):
-                context.refuse(block.path, "Only text can stand in a system message of Converse")
+                context.refuse(block.path, "Only text is allowed in a system message of Converse")
     return encode_blocks(message.content, context, caches=family.caches, status=family.status)
 
 

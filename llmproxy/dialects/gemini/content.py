@@ -117,7 +117,7 @@ def _decode_response(part: Members, ids: CallIds) -> Block:
     for each in response.objects("parts"):
         block = read_part(each, ids)
         if isinstance(block, ToolCall | ToolResult | Thinking):
-            wrong(each.path, "cannot stand in the response of a function")
+            wrong(each.path, "is not allowed in the response of a function")
         content.append(block)
     result = ToolResult(
         path=part.path,
@@ -233,7 +233,7 @@ def _encode_result(
             _encode_text(each, context)
         else:
             if not isinstance(each, Media):
-                context.refuse(each.path, "A block of this kind cannot stand in the result of a tool")
+                context.refuse(each.path, "A block of this kind is not allowed in the result of a tool")
             media += encode_part(each, names, context, media_results=inside)
     text = "\n".join(texts)
     response = result.extra.get(RESPONSE) if context.own else None

@@ -90,9 +90,9 @@ def _decode_content(content: Members, ids: CallIds) -> Message:
     model = role == "model"
     for block in blocks:
         if isinstance(block, ToolResult) and model:
-            wrong(block.path, "is a function response, which can stand in contents of the user only")
+            wrong(block.path, "is a function response, which is allowed in contents of the user only")
         if isinstance(block, ToolCall) and not model:
-            wrong(block.path, "is a function call, which can stand in contents of the model only")
+            wrong(block.path, "is a function call, which is allowed in contents of the model only")
     extra = content.left()
     if role in (None, "function"):
         extra["~role"] = role

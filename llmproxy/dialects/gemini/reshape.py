@@ -77,7 +77,7 @@ def _chunks(stream: bytes) -> list[JsonObject]:
     chunks = [read_object(frame.data) for frame in frames]
     found = [chunk for chunk in chunks if chunk is not None and "error" not in chunk]
     if len(found) < len(chunks):
-        raise ValueError("a chunk that is no answer")
+        raise ValueError("a chunk that is not an answer")
     return found
 
 

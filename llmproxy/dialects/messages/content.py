@@ -149,7 +149,7 @@ def _decode_result(block: Members) -> Block:
     blocks = [] if content is None else decode_content(content, block.at("content"))
     for each in blocks:
         if isinstance(each, ToolCall | ToolResult | Thinking):
-            wrong(each.path, "cannot stand in the result of a tool")
+            wrong(each.path, "is not allowed in the result of a tool")
     return ToolResult(
         path=block.path,
         id=block.needed_text("tool_use_id"),
@@ -294,7 +294,7 @@ def encode_result(result: ToolResult, context: EncodeContext) -> dict[str, Any]:
         return {**plain, "is_error": True} if result.error else plain
     for each in result.content:
         if isinstance(each, ToolCall | ToolResult | Thinking):
-            context.refuse(each.path, "A block of this kind cannot stand in the result of a tool")
+            context.refuse(each.path, "A block of this kind is not allowed in the result of a tool")
     block: dict[str, Any] = {"type": "tool_result", "tool_use_id": _encode_id(result.id, context)}
     content = encode_blocks(result.content, context)
     if content:

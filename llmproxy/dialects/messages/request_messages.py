@@ -59,7 +59,7 @@ def _encode_content(message: Message, context: EncodeContext) -> Content:
     if message.role in ("system", "developer"):
         for block in message.content:
             if not isinstance(block, Text | Opaque):
-                context.refuse(block.path, "Only text can stand in a system message of a Messages API")
+                context.refuse(block.path, "Only text is allowed in a system message of a Messages API")
     return encode_blocks(message.content, context)
 
 

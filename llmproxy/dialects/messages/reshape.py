@@ -118,7 +118,7 @@ def _whole(block: JsonObject) -> JsonObject:
     if arguments:
         value = read_value(arguments.encode())
         if value is None:
-            raise ValueError("arguments that are no JSON")
+            raise ValueError("arguments that are not JSON")
         block["input"] = value
     return block
 

@@ -126,7 +126,7 @@ class MessagesStreamDecoder(StreamDecoder):
             self._open(index, content)
             self._grow(index, delta)
         elif delta.partial_json:
-            self._fail("The provider's stream holds arguments of a tool call that it did not begin")
+            self._fail("The provider's stream contains arguments of a tool call that it did not begin")
         else:
             self._lose(kind)
 
@@ -232,7 +232,7 @@ class MessagesStreamDecoder(StreamDecoder):
 
     def _end(self) -> None:
         if not self._started:
-            self._fail_unfinished("The provider's stream held no answer")
+            self._fail_unfinished("The provider's stream contained no answer")
             return
         for index in list(self._blocks):
             self._close(index)

@@ -300,9 +300,9 @@ def _encode_item(block: Block, context: EncodeContext) -> dict[str, Any] | None:
         case Opaque(dialect="responses"):
             return block.value
         case Media() | Opaque():
-            context.refuse(block.path, f"A block of kind {block.kind!r} cannot stand in a turn of the model here")
+            context.refuse(block.path, f"A block of kind {block.kind!r} is not allowed in a turn of the model here")
         case _:
-            context.refuse(block.path, "A tool result cannot stand in a turn of the model")
+            context.refuse(block.path, "A tool result is not allowed in a turn of the model")
 
 
 def call_object(call: ToolCall) -> dict[str, Any]:

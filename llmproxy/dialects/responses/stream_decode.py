@@ -297,7 +297,7 @@ class ResponsesStreamDecoder(StreamDecoder):
                 self._add_whole(item)
                 self._unannounced.discard(index)
         if self._unannounced:
-            self._fail("The provider's stream holds arguments of a tool call that it did not begin")
+            self._fail("The provider's stream contains arguments of a tool call that it did not begin")
             return
         self._over = True
         usage = decode_usage(

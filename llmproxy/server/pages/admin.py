@@ -152,11 +152,29 @@ class Admin:
             summary="List the models",
         )
         pages = [
-            Page(template="/health", write=probes.health, audience=Audience.EVERYBODY, summary="Read how it is"),
-            Page(template="/healthz", write=probes.healthz, audience=Audience.EVERYBODY, summary="Probe it, in short"),
-            Page(template="/livez", write=probes.livez, audience=Audience.EVERYBODY, summary="Probe whether it runs"),
             Page(
-                template="/readyz", write=probes.readyz, audience=Audience.EVERYBODY, summary="Probe whether it serves"
+                template="/health",
+                write=probes.health,
+                audience=Audience.EVERYBODY,
+                summary="Read the state",
+            ),
+            Page(
+                template="/healthz",
+                write=probes.healthz,
+                audience=Audience.EVERYBODY,
+                summary="Check it, in short",
+            ),
+            Page(
+                template="/livez",
+                write=probes.livez,
+                audience=Audience.EVERYBODY,
+                summary="Check whether it runs",
+            ),
+            Page(
+                template="/readyz",
+                write=probes.readyz,
+                audience=Audience.EVERYBODY,
+                summary="Check whether it serves",
             ),
             Page(template="/config", write=self._write_config, summary="Read the configuration, without secrets"),
             Page(template="/providers", write=self._write_providers, summary="Read the providers and their targets"),

@@ -70,7 +70,7 @@ class MiddlewarePages:
         middleware = self._pages.get(page)
         if middleware is None:
             type_ = _RESERVED[page]
-            message = f"No middleware {type_!r} is configured; add `- type: {type_}` to `middlewares`"
+            message = f"The middleware {type_!r} is not configured; add `- type: {type_}` to `middlewares`"
             raise ProxyError(message, status=404, code="not_configured")
         changing = exchange.method == "DELETE"
         query = parse_query(exchange.query)

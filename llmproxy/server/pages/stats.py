@@ -47,5 +47,5 @@ def read_groups(query: str | None) -> list[str]:
     groups = [each.strip() for _, value in values for each in value.split(",")]
     for group in groups:
         if group not in GROUPS:
-            raise BadRequest(f"Unknown group {group[:50]!r}. Use by={' or by='.join(GROUPS)}.", param="by")
+            raise BadRequest(f"Unknown group {group[:50]!r}. Use by={' or by='.join(GROUPS)}", param="by")
     return [group for group in GROUPS if group in groups]

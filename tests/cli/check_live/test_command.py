@@ -11,7 +11,7 @@ from tests.support.provider import Reply, Upstream
 @pytest.mark.parametrize(
     ("reply", "reason"),
     [
-        (Reply(status=401, pieces=[b"{}"]), "wants a client key; pass one with --key"),
+        (Reply(status=401, pieces=[b"{}"]), "needs a client key; pass one with --key"),
         (Reply(pieces=[b'{"data": []}']), "lists no models (status 200); name one with --model"),
         (Reply(status=500, pieces=[b"x"]), "lists no models (status 500)"),
     ],

@@ -94,7 +94,7 @@ def test_a_request_that_is_not_whole_cannot_be_repeated(tmp_path: Path, changes:
 
 def test_a_secret_in_the_body_and_missing_headers_are_reported(tmp_path: Path) -> None:
     output = curl_command(record(tmp_path, request=request({"password": MASK}, headers=None)))
-    assert "# a secret in the body is masked" in output and "# the trace holds no headers" in output
+    assert "# a secret in the body is masked" in output and "# the trace has no headers" in output
     assert "-H 'content-type: application/json'" in output
 
 

@@ -117,7 +117,7 @@ def test_bodies_that_are_not_there_are_reported(tmp_path: Path, capsys: pytest.C
     none = record(tmp_path / "1", request=request(**nothing), response=response(**nothing))
     cut = record(tmp_path / "2", request=request('{"mess', format="text", size=5000, truncated=True))
     output = shown(capsys, none, cut)
-    assert "the trace holds no bodies" in output and "holds only a part of the request of 4.9KB" in output
+    assert "the trace has no bodies" in output and "has only a part of the request of 4.9KB" in output
     assert '{"mess' not in output
 
 

@@ -136,7 +136,7 @@ def test_what_is_no_conversation_is_laid_out(tmp_path: Path, capsys: pytest.Capt
     output = shown(tmp_path, capsys, status=429, request=request("/wA=", format="base64"), response=error)
     assert "[2B of binary data]" in output
     assert '"message": "slow down"' in output
-    assert "holds only a part of the answer of 4.9KB" in output
+    assert "has only a part of the answer of 4.9KB" in output
 
 
 def test_long_streams_are_reported_in_short(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

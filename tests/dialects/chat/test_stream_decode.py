@@ -192,7 +192,7 @@ def test_done_may_be_missing_after_a_finish_reason_alone() -> None:
 
 def test_done_alone_is_an_end_of_what_was_said() -> None:
     assert read(chunk(content="a"), DONE)[-2:] == [Stop(reason="end"), Done()]
-    assert failure(DONE).message == "The provider's stream held no answer"
+    assert failure(DONE).message == "The provider's stream contained no answer"
     assert failure().message == "The provider's stream ended before its last event"
 
 

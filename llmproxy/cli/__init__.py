@@ -131,6 +131,9 @@ def _run(arguments: list[str]) -> int:
     """Run the program, and return its exit code."""
     # Typer looks at the options of every command that it knows: 5 % of the time to start.
     program = _serving if arguments[:1] == ["serve"] and _COMPLETION not in os.environ else app
+    if (reason := _lacks_completion(arguments)) is not None:
+        print(f"llmproxy: {reason}", file=sys.stderr)
+        return 1
     if arguments in _GROUPS:
         arguments = [*arguments, "--help"]
     command = _command(program, explained=not {"--help", "-h"}.isdisjoint(arguments))
@@ -143,6 +146,20 @@ def _run(arguments: list[str]) -> int:
         print("llmproxy: aborted", file=sys.stderr)
         return 1
     return code if isinstance(code, int) else 0
+
+
+def _lacks_completion(arguments: list[str]) -> str | None:
+    """Return why completion cannot be installed or printed; None where it can, or is not asked for."""
+    if arguments not in (["--install-completion"], ["--show-completion"]):
+        return None
+    import shellingham  # type: ignore[import-untyped]  # of Typer, which detects the shell with it
+
+    try:
+        shell = shellingham.detect_shell()[0]
+    except shellingham.ShellDetectionFailure:
+        return f"the shell is unknown; run `llmproxy {arguments[0]}` in bash, zsh, fish or PowerShell"
+    known = ("bash", "zsh", "fish", "powershell", "pwsh")
+    return None if shell in known else f"there is no completion for {shell}, only for bash, zsh, fish and PowerShell"
 
 
 def _command(program: typer.Typer, *, explained: bool) -> TyperGroup:

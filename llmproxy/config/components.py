@@ -11,11 +11,12 @@ from llmproxy.config.cross_checks import LLM
 from llmproxy.config.document import ConfigNode, below
 from llmproxy.config.override_checks import check_overrides
 from llmproxy.config.problems import Problem
+from llmproxy.config.provider_types import type_with_model
 from llmproxy.config.schema import MiddlewareEntry
 from llmproxy.config.validate import read_model, wrong_kind
 from llmproxy.dialects import catalog
 from llmproxy.providers.base import ProviderConfig
-from llmproxy.registry import RegistryError, config_of, find_component
+from llmproxy.registry import RegistryError, config_of, find_component, names
 from llmproxy.settings import Strict
 
 # Keys of a provider that `llm:` does not have: it has no name in paths and takes every other request.
@@ -46,7 +47,7 @@ def read_llm(section: ConfigNode, directory: Path) -> Read[ProviderConfig]:
         return None, [section.problem(message, "missing-key")]
     if "type" not in members:
         members = {**_untyped(section), **members}
-    extra = [members.pop(name) for name in KEYS_NOT_IN_LLM & members.keys()]
+    extra = [members.pop(name) for name in (*KEYS_NOT_IN_LLM, "model") if name in members]
     name = ConfigNode(value=LLM, mark=section.mark, key=section.key)
     config, problems = _provider(
         ConfigNode(value={**members, "name": name}, mark=section.mark, key=section.key), directory
@@ -113,7 +114,11 @@ def read_component(kind: str, entry: ConfigNode, directory: Path) -> Read[type]:
     type_ = entry.members.get("type")
     if type_ is None or type_.blank:
         key = below(entry.key, "type")
-        return None, [Problem(mark=entry.mark, key=key, message="is missing", code="missing-key")]
+        named = (name.word if (name := entry.members.get("name")) is not None else None) or ""
+        known = names(kind)
+        write = f"one of {', '.join(known)}" if len(known) < 5 else f"one, such as `type: {known[0]}`"
+        message = f"is missing; write {f'`type: {named}`' if named in known else write}"
+        return None, [Problem(mark=entry.mark, key=key, message=message, code="missing-key")]
     if type_.stand_in:
         return None, []
     if type_.word is None:
@@ -121,7 +126,9 @@ def read_component(kind: str, entry: ConfigNode, directory: Path) -> Read[type]:
     try:
         component = find_component(kind, type_.word, directory)
     except RegistryError as error:
-        return None, [type_.problem(str(error), "unknown-type")]
+        meant = type_with_model(type_.word) if kind == "providers" else None
+        message = str(error) if meant is None else f"unknown provider type: {type_.word!r}; did you mean {meant!r}?"
+        return None, [type_.problem(message, "unknown-type")]
     return component, [
         replace(type_.problem(fault.message, "wrong-override"), severity="warning" if fault.warning else "error")
         for fault in check_overrides(component)

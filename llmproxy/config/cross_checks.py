@@ -151,6 +151,10 @@ def _provider(providers: Mapping[str, ConfigNode], node: ConfigNode, name: str =
     if not name or node.stand_in:
         return
     if name not in providers:
+        owner, colon, model = name.partition(":")
+        if bare and colon and owner in providers:
+            yield node.problem(f"unknown provider: {name!r}; write {owner}/{model}", "unknown-provider")
+            return
         close = nearest(name, [*providers, *(names("providers") if node.literal else ())])
         hint = f"; did you mean {close!r}?" if close else f"; available: {', '.join(providers)}" if providers else ""
         if bare and not close:

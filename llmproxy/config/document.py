@@ -354,6 +354,7 @@ _REMEDIES = (
         "while parsing a flow",
         "a bracket is not closed, or a comma or quotes are missing; inside {} and [], `${VAR}` needs quotes",
     ),
+    ("expected '<document start>'", "unexpected text; a configuration is YAML or JSON, and this line is neither"),
     ("expected a single document", "a second document begins here; keep only one"),
 )
 

@@ -29,7 +29,7 @@ from llmproxy.config.routes import read_models, read_routing
 from llmproxy.config.schema import SECTIONS, Config
 from llmproxy.config.source_descriptions import component_places, key_sources
 from llmproxy.config.stores import read_stores, unfold_stores
-from llmproxy.config.validate import read_model, unknown_key
+from llmproxy.config.validate import read_model, unknown_section
 from llmproxy.config.variable_expansion import expand_values
 from llmproxy.server.file_watch import FileStamp, file_stamp
 
@@ -242,7 +242,7 @@ class _Loading:
         top = self._top
         for name, node in top.members.items():
             if name not in SECTIONS:
-                self._problems.append(unknown_key(node, list(SECTIONS), _homes()))
+                self._problems.append(unknown_section(node, list(SECTIONS), _homes()))
         sections = {name: node for name, node in top.members.items() if name in SECTIONS}
         plain = ConfigNode(value={k: v for k, v in sections.items() if k not in _COMPONENTS}, mark=top.mark)
         config, problems = read_model(plain, Config, self._directory, _homes())

@@ -18,6 +18,11 @@ from llmproxy.redaction.names import is_secret
 _KEY = re.compile(
     r"(?:sk-|AIza|gsk_|xai-|pplx-|csk-|fw_|hf_|r8_|nvapi-|tgp_v1_|ABSK)[A-Za-z0-9_+/=-]{20,}|(?:AKIA|ASIA)[0-9A-Z]{16}"
 )
+# How other programs name a variable: {{X}}, {env:X}, env:X, env.X, env/X, $env:X, %X%, process.env.X.
+_NAME = r"([A-Z][A-Z0-9_]*_[A-Z0-9_]+)"
+_OTHER_FORMS = re.compile(
+    rf"\{{\{{\s*(?:env\.)?{_NAME}\s*\}}\}}|\{{env:{_NAME}\}}|\$?(?:process\.)?env[:./]{_NAME}|%{_NAME}%|{_NAME}"
+)
 
 
 def looks_like_key(text: str) -> bool:
@@ -40,10 +45,21 @@ def _below(node: ConfigNode, name: str, holder: ConfigNode | None) -> Iterator[P
         and node.mark.line is not None
         and not (node.variables or node.stand_in or node.literal)
         and is_secret(name)
-        and looks_like_key(node.value)
     ):
-        message = f"is a key in plain text; put it into a variable, and write ${{{_variable(name, holder)}}}"
-        yield Problem(mark=node.mark, key=node.key, message=message, code="pasted-key", severity="warning")
+        if (meant := _meant_variable(node.value)) is not None:
+            message, code = f"is sent as it is; for the value of the variable write ${{{meant}}}", "variable-syntax"
+        elif looks_like_key(node.value):
+            message = f"is a key in plain text; put it into a variable, and write ${{{_variable(name, holder)}}}"
+            code = "pasted-key"
+        else:
+            return
+        yield Problem(mark=node.mark, key=node.key, message=message, code=code, severity="warning")
+
+
+def _meant_variable(text: str) -> str | None:
+    """Return the variable that a value names in the form of another program."""
+    match = _OTHER_FORMS.fullmatch(text.strip())
+    return None if match is None else next(filter(None, match.groups()))
 
 
 def _variable(name: str, holder: ConfigNode | None) -> str:

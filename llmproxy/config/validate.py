@@ -19,7 +19,7 @@ from pydantic_core import ErrorDetails
 from llmproxy.config.document import ConfigNode, below
 from llmproxy.config.problems import Problem
 from llmproxy.redaction.names import is_secret
-from llmproxy.registry import nearest
+from llmproxy.registry import names, nearest
 from llmproxy.user_code import is_user_defined, line_of
 
 M = TypeVar("M", bound=BaseModel)
@@ -48,7 +48,28 @@ def read_model(
             return None, [node.problem(message)]
         repaired = [_repair(node, each) for each in errors]
         if not any(repaired):
-            return None, [_problem(node, model, error, homes or {}) for error in errors if not _excused(node, error)]
+            return None, _problems(node, model, [each for each in errors if not _excused(node, each)], homes or {})
+
+
+def _problems(
+    node: ConfigNode, model: type[BaseModel], errors: list[ErrorDetails], homes: Mapping[str, str]
+) -> list[Problem]:
+    """Return a problem for each value: of one that may be a number or a word, the errors of both are one."""
+    found: dict[int, Problem] = {}
+    for number, error in enumerate(errors):
+        target, rest = _find(node, error["loc"])
+        before = None if rest else found.get(id(target))
+        if before is None or error["type"] != "literal_error":
+            found[number if rest or before is not None else id(target)] = _problem(node, model, error, homes)
+            continue
+        instead, words = _instead(target), ", ".join(_choices(error))
+        message = before.message.removesuffix(instead)
+        found[id(target)] = replace(before, message=f"{message}, or {words}{instead}")
+    return [*found.values()]
+
+
+def _choices(error: ErrorDetails) -> list[str]:
+    return re.findall(r"'([^']*)'", str(error.get("ctx", {})["expected"]))
 
 
 def _repair(node: ConfigNode, error: ErrorDetails) -> bool:
@@ -116,7 +137,31 @@ def unknown_key(node: ConfigNode, allowed: list[str], homes: Mapping[str, str]) 
     return Problem(mark=node.key_mark or node.mark, key=node.key, message=f"unknown key{hint}", code="unknown-key")
 
 
+def unknown_section(node: ConfigNode, sections: list[str], homes: Mapping[str, str]) -> Problem:
+    """Report a section that is not one of `sections`."""
+    problem = unknown_key(node, sections, homes)
+    if node.key not in names("middlewares"):
+        return problem
+    return replace(problem, message=f"unknown key; add `- type: {node.key}` to `middlewares`")
+
+
+# Values that may be keys: they are not repeated.
+_SECRET = re.compile(r"(?:^auth\.keys|\.api_keys?)(?:\[\d+\])?$")
 _TYPED_ENTRY = re.compile(r"(middlewares|providers)\[\d+\]")
+
+# The key of an entry that people write as the key of a block.
+_ENTRY_NAMES = {"providers": "name", "models": "name", "middlewares": "type"}
+# What people write in short, and the block that stands for it.
+_FORMS = (
+    (re.compile(r"llm"), "`llm: {base_url: URL}`"),
+    (re.compile(r"models\[\d+\]"), "`{name: NAME, targets: [PROVIDER/MODEL]}`"),
+    (re.compile(r"(?:providers\[\d+\]\.)?prices\..+"), "`{input: 2.5, output: 10}`"),
+    (re.compile(r"(?:.+\.)?timeouts"), "`{first_byte: 30s}`"),
+    (re.compile(r"logging"), "`{level: debug}`"),
+    (re.compile(r"server\.cors"), '`{allow_origins: ["https://app.example.com"]}`'),
+    (re.compile(r"auth\.keys\[\d+\]"), "`{name: NAME, key: ${VARIABLE}}`"),
+    (re.compile(r"auth"), "`{keys: [...]}`; `llmproxy keys new NAME` makes a key"),
+)
 
 _KINDS = {
     "int": "a whole number",
@@ -161,7 +206,7 @@ def _words(node: ConfigNode, error: ErrorDetails) -> tuple[str, str]:
             "" if secret else _instead(node)
         ), "invalid-value"
     if sort in ("literal_error", "enum"):
-        choices = re.findall(r"'([^']*)'", str(context["expected"]))
+        choices = _choices(error)
         close = nearest(node.word or "", choices)
         hint = f"; did you mean {close!r}?" if close else ""
         return f"must be one of {', '.join(choices)}{_instead(node)}{hint}", "invalid-value"
@@ -182,10 +227,25 @@ def _pattern(node: ConfigNode, model: type[BaseModel], error: ErrorDetails) -> s
 def wrong_kind(node: ConfigNode, kind: str) -> Problem:
     """Report a value of the wrong kind; `kind` is a word of pydantic."""
     text = node.value if isinstance(node.value, str) else ""
-    hint = "; add a space after the colon" if re.fullmatch(r"\w+:\S+", text) and kind == "model" else ""
+    hint = "; add a space after the colon" if re.fullmatch(r"\w+:(?!//)\S+", text) and kind == "model" else ""
     if _TYPED_ENTRY.fullmatch(node.key) and re.fullmatch(r"[\w-]+", text):
         hint = f"; write `type: {text}`"
+    elif node.key.endswith(".api_key") and isinstance(node.value, list):
+        hint = "; write several keys in `api_keys`"
+    elif kind in ("list", "tuple") and node.members:
+        hint = f"; write {_as_entry(node)}"
+    elif kind in ("model", "dict", "mapping") and (form := next((v for k, v in _FORMS if k.fullmatch(node.key)), "")):
+        hint = f"; write {form}"
     return node.problem(f"must be {_KINDS[kind]}{_instead(node)}{hint}", "wrong-type")
+
+
+def _as_entry(node: ConfigNode) -> str:
+    """Return how the first key of a block, which ought to be a list, begins an entry."""
+    name, member = next(iter(node.members.items()))
+    key = _ENTRY_NAMES.get(node.key)
+    if key is None or key in node.members:
+        return f"`- {name}: {member.word or '...'}`" if not is_secret(name) else f"`- {name}: ...`"
+    return f"`- {key}: {name}`"
 
 
 def _instead(node: ConfigNode) -> str:
@@ -200,6 +260,8 @@ def _instead(node: ConfigNode) -> str:
         return ", not a block of keys"
     if node.value is None:
         return "; the value is empty"
+    if _SECRET.search(node.key):
+        return ""
     text = node.text or str(node.value)
     return f", not {text[:60]!r}"
 

@@ -22,6 +22,7 @@ from llmproxy.config.problems import ConfigError, Mark, Problem
 from llmproxy.config.provider_types import service_of
 from llmproxy.importers.draft import Draft, leaves
 from llmproxy.redaction.names import is_secret
+from llmproxy.registry import names
 
 _WORDS: Mapping[str, object] = {"true": True, "false": False}
 _VARIABLE = re.compile(r"os\.environ/(\w+)")
@@ -144,9 +145,27 @@ def import_dotenv(path: Path, display_name: str) -> Draft:
             draft.exact(node, "", "empty")
         elif name in _SWITCHES:
             draft.exact(node, _SWITCHES[name])
-        elif name in (MAX_REQUESTS, WINDOW_SECONDS):
-            draft.exact(node, "", f"without effect: {ENABLED} is not true")
+        elif (reason := _without_effect(name, "llm" in moved.members)) is not None:
+            draft.exact(node, "", f"without effect: {reason}")
     return draft
+
+
+def _without_effect(name: str, one_upstream: bool) -> str | None:
+    """Return why a variable that llmproxy knows changes nothing here; None for one that it does not know."""
+    if name in (MAX_REQUESTS, WINDOW_SECONDS):
+        return f"{ENABLED} is not true"
+    if name not in _provider_variables():
+        return None
+    if one_upstream:
+        return "`llm` takes every request; to use it too, add an entry to `providers`"
+    return "other variables of that provider are missing"
+
+
+def _provider_variables() -> set[str]:
+    """Return the variables that configure a provider of their own."""
+    services = [service for type_ in names("providers") if (service := service_of(type_)) is not None]
+    found = {name for each in services for name in (each.key_env, each.base_url_env) if name}
+    return found.union(*(group for each in services for group in (*each.usual, *each.variables.values())))
 
 
 def _tree(text: str, values: dict[str, str], display_name: str) -> ConfigNode:

@@ -5,9 +5,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import shellingham  # type: ignore[import-untyped]
 
 from llmproxy import __version__
-from llmproxy.cli import command_line
+from llmproxy.cli import command_line, main
 from tests.support.program import clean_environment, run
 
 HEAVY = ("aiohttp", "asyncio", "msgspec", "multidict", "prometheus_client", "rich", "ssl", "uvloop", "yaml")
@@ -125,3 +126,24 @@ def test_what_a_console_cannot_show_is_replaced(tmp_path: Path) -> None:
     done = run("validate-config", "x.yaml", cwd=tmp_path, extra={"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"})
     assert done.returncode == 1
     assert "x.yaml:1:20: providers[0].name: invalid name: '???? ?'; use letters" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("shell", "reason"),
+    [
+        (None, "the shell is unknown; run `llmproxy --show-completion` in bash, zsh, fish or PowerShell"),
+        ("tcsh", "there is no completion for tcsh, only for bash, zsh, fish and PowerShell"),
+    ],
+)
+def test_a_shell_without_completion_is_refused_in_our_words(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], shell: str | None, reason: str
+) -> None:
+    def detect_shell() -> tuple[str, str]:
+        if shell is None:
+            raise shellingham.ShellDetectionFailure
+        return shell, f"/bin/{shell}"
+
+    monkeypatch.setattr(shellingham, "detect_shell", detect_shell)
+    with pytest.raises(SystemExit) as ended:
+        main(["--show-completion"])
+    assert (ended.value.code, capsys.readouterr().err) == (1, f"llmproxy: {reason}\n")

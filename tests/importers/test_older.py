@@ -69,6 +69,18 @@ def test_variables_become_settings_and_credentials_stay_variables(tmp_path: Path
     )
 
 
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("LLM_BASE_URL=https://one.test/v1\nOPENAI_API_KEY=k\n", "`llm` takes every request; to use it too, add"),
+        ("LLM_PROVIDER=stub\nAZURE_OPENAI_API_KEY=k\n", "other variables of that provider are missing"),
+    ],
+)
+def test_a_variable_of_a_provider_that_is_not_used_is_known(tmp_path: Path, text: str, reason: str) -> None:
+    conversion = converted(tmp_path, text, ".env")
+    assert conversion.complete and conversion.findings[-1].message.startswith(f"without effect: {reason}")
+
+
 def test_numbers_of_a_limit_that_is_switched_off_are_no_loss(tmp_path: Path) -> None:
     text = "RATE_LIMIT_ENABLED=false\nRATE_LIMIT_WINDOW_SECONDS=60\nRATE_LIMIT_MAX_REQUESTS=60\nLLM_PROVIDER=stub\n"
     conversion = converted(tmp_path, text, ".env")

@@ -207,7 +207,7 @@ async def test_keys_that_have_ended_already_point_at_the_clock(
     monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", f"{server.url}/container")
     monkeypatch.setenv("AWS_CONTAINER_AUTHORIZATION_TOKEN", "container-token")
     metadata.life_s = -60
-    with pytest.raises(UpstreamError, match="Is the clock of this machine right"):
+    with pytest.raises(UpstreamError, match="Check the clock of this machine"):
         await chain().fetch()
 
 

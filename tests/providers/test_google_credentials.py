@@ -99,7 +99,7 @@ async def test_what_is_no_server_of_tokens_is_named_as_such(upstream: Upstream, 
 
 async def test_of_a_long_answer_the_beginning_is_read(upstream: Upstream, tmp_path: Path) -> None:
     upstream.next(Reply(pieces=[b" " * 2_000_000 + b'{"access_token": "t", "expires_in": 9}']))
-    with pytest.raises(UpstreamError, match="no server of tokens"):
+    with pytest.raises(UpstreamError, match="not a token server"):
         await GoogleCredentials(str(google_accounts.service_account(tmp_path, upstream.url))).fetch()
 
 

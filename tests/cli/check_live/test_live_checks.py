@@ -119,7 +119,7 @@ def test_what_was_seen_is_said(check: Callable[..., str]) -> None:
     assert "the first after" in check("stream", stream(FRAMES))
     assert check("cache", *WELL, cached("bypass")).count("replayed") == 2
     assert check("errors", error(400, ID), error(404, ID)) == "not JSON 400, unknown model 404"
-    assert check("errors", error(400, ID), plain(CHAT, ID)) == "no JSON 400, any model is answered"
+    assert check("errors", error(400, ID), plain(CHAT, ID)) == "not JSON 400, any model is answered"
     assert check("health", plain({"status": "ok"}, ID), plain({"data": [{}]}, ID), error(401)) == (
         "ok, 1 model listed, /stats needs the admin key"
     )

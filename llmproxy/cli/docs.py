@@ -18,6 +18,7 @@ from llmproxy.console.terminal import Console
 
 FOLDER = Path(__file__).parents[1] / "docs"
 _LINK = re.compile(r"\[([^\]]*)\]\(([\w-]+)\.md(?:#[\w-]*)?\)")
+_LANGUAGE = re.compile(r"^```\w+$", re.MULTILINE)  # no highlighting suits dark and light terminals
 # Lines that are narrower or wider are hard to read.
 _LEAST_COLUMNS, _MAX_COLUMNS = 30, 120
 
@@ -80,5 +81,5 @@ def _show(text: str) -> None:
 
     console = RichConsole(theme=Theme({"markdown.code": "magenta"}))  # no background: it suits dark and light terminals
     linked = _LINK.sub(r"\1 (`llmproxy docs \2`)", text)
-    page = Markdown(linked, code_theme="ansi_light", hyperlinks=False)
+    page = Markdown(_LANGUAGE.sub("```", linked), code_theme="ansi_light", hyperlinks=False)
     console.print(page, width=min(console.width, _MAX_COLUMNS))

@@ -15,6 +15,7 @@ from llmproxy.dialects.derived import example_request
 
 _AGENTS = ("claude", "codex", "opencode", "aider")  # commands, as `llmproxy env` names them
 
+_NAME = "llmproxy"
 _LEAST_FACT = 30  # columns
 
 if TYPE_CHECKING:
@@ -48,16 +49,28 @@ def _next_steps() -> Iterator[str]:
 
     from llmproxy.cli.client_setups import CLIENTS
 
+    program = _program()
     for name in _AGENTS:
         if which(name) is not None:
             setup = CLIENTS[name]
             if setup.file:
-                command = f"llmproxy env {name}   (lines for {setup.file})"
+                command = f"{program} env {name}   (lines for {setup.file})"
             elif os.name == "nt":
-                command = f"llmproxy env {name} | Out-String | Invoke-Expression; {name}"
+                command = f"{program} env {name} | Out-String | Invoke-Expression; {name}"
             else:
-                command = f'eval "$(llmproxy env {name})" && {name}'
+                command = f'eval "$({program} env {name})" && {name}'
             yield f"  {setup.title}: {command}"
+
+
+def _program() -> str:
+    """Return how to call this program in another terminal: by its name where that is found, else by its path."""
+    import shlex
+    import sys
+    from shutil import which
+
+    path = os.path.abspath(sys.argv[0])
+    known = which(_NAME) is not None or not os.path.basename(path).startswith(_NAME) or not os.access(path, os.X_OK)
+    return _NAME if known else f'& "{path}"' if os.name == "nt" else shlex.quote(path)
 
 
 def _file(loaded: Loaded) -> str:

@@ -123,3 +123,14 @@ def test_installed_agents_are_shown_with_what_makes_them_call_the_proxy(tmp_path
         '  Claude Code: eval "$(llmproxy env claude)" && claude',
         "  Codex: llmproxy env codex   (lines for ~/.codex/config.toml)",
     ]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs a shell")
+def test_a_program_that_is_not_on_the_path_is_named_by_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    agent, program = tmp_path / "claude", tmp_path / "my tools" / "llmproxy"
+    program.parent.mkdir()
+    for each in (agent, program):
+        each.write_text("#!/bin/sh\n")
+        each.chmod(0o700)
+    monkeypatch.setattr("sys.argv", [str(program), "serve"])
+    assert lines(tmp_path, None, {})[-1] == f"""  Claude Code: eval "$('{program}' env claude)" && claude"""

@@ -67,7 +67,7 @@ def cache_clear(
 ) -> None:
     """Clear the cache of a running server.
 
-    All answers, those of one model, or a single one.
+    Clears all answers, those of one model, or a single one.
     """
     from llmproxy.cli.client import PageError, as_number, fetch_page, find_server
 

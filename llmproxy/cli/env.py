@@ -58,7 +58,7 @@ def env(
         ),
     ] = None,
 ) -> None:
-    """Print what makes a client call the proxy."""
+    """Print the settings with which a client calls the proxy."""
     from llmproxy.cli.client_setups import CLIENTS, KEY_VARIABLE, variables
 
     setup = CLIENTS[client.value]

@@ -110,7 +110,7 @@ def explain(
 ) -> None:
     """Show who answers a model, and why.
 
-    Route, targets and their health, order now, URLs, relayed or translated; of a path without a model, which provider.
+    Shows the route, its targets, their health, their order now and their URLs, and what is translated.
     Sends nothing to providers. Health and order are those of the running server with this configuration, or at --url.
     """
     from llmproxy.config.load import load
@@ -217,7 +217,7 @@ def _explain_path(router: Router, path: str) -> None:
         return
     if resolved.endpoint is not None and resolved.endpoint.model:
         print_text("  by the model that the request names: llmproxy explain MODEL")
-    print_text("  1. who made what the request names, where that is known")
+    print_text("  1. the provider that made what the request names, where that is known")
     print_text("  2. the provider in the header x-llmproxy-provider")
     print_text(f"  3. {_without_model(router, method, path, ())}")
     lines = {_without_model(router, method, path, ())}

@@ -48,7 +48,7 @@ def import_config(
     ] = STANDARD_OUTPUT,
     source: Annotated[
         Source | None,
-        typer.Option("--from", help="The program that FILE belongs to; default: recognised.", case_sensitive=False),
+        typer.Option("--from", help="The program that FILE belongs to; default: detected.", case_sensitive=False),
     ] = None,
     force: Annotated[bool, typer.Option("--force", "-f", help="Overwrite an existing file.")] = False,
     json_: Annotated[bool, typer.Option("--json", help="Print the grades as JSON; needs --output.")] = False,

@@ -29,7 +29,7 @@ ConfigFile = Annotated[str | None, typer.Option("--config", "-c", metavar="FILE"
 @keys_app.command("new")
 def new_key(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the client.")],
-    team: Annotated[str | None, typer.Option(metavar="NAME", help="Its team.")] = None,
+    team: Annotated[str | None, typer.Option(metavar="NAME", help="The team of the client.")] = None,
     models: Annotated[
         list[str] | None, typer.Option("--model", metavar="PATTERN", help="A model that it may use; may be repeated.")
     ] = None,
@@ -53,7 +53,7 @@ def rotate_key(
     grace: Annotated[str, typer.Option(metavar="TIME", help="How long the old key works beside it.")] = "24h",
     config: ConfigFile = None,
 ) -> None:
-    """Print a new key for a client; the old one works on a while."""
+    """Print a new key for a client; the old one works for a while."""
     from llmproxy.access.keys import NewKey
     from llmproxy.config.auth import write_time
     from llmproxy.settings import parse_duration
@@ -139,7 +139,7 @@ def _row(key: KeyConfig) -> dict[str, str]:
 
 @keys_app.command("check")
 def check_key(config: ConfigFile = None) -> None:
-    """Say whose a key is.
+    """Show which client a key belongs to.
 
     It is read from standard input: a command line stays in the history of the shell.
     """

@@ -44,9 +44,9 @@ def lint(
     ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="As with `translation: strict`.")] = False,
 ) -> None:
-    """Say what a model will refuse of a request.
+    """Show what a model will refuse of a request.
 
-    Also what is dropped or approximated on the way. Exit 1 when anything is refused.
+    Shows what is dropped or approximated on the way, too. Exit 1 when anything is refused.
     """
     from llmproxy.errors import BadRequest
 

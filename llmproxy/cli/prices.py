@@ -21,7 +21,7 @@ def prices_show(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="The provider's name for a model.")],
     provider: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="Only at this provider: its type, or with --config its name there."),
+        typer.Option(metavar="NAME", help="Only of this provider: its type, or with --config its name there."),
     ] = None,
     config: Annotated[
         str | None,

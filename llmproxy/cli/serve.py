@@ -53,9 +53,7 @@ def serve_command(
         str | None,
         typer.Argument(metavar="FILE", help="Configuration; default: ./llmproxy.yaml, ./config.yaml."),
     ] = None,
-    config: Annotated[
-        str | None, typer.Option("--config", "-c", metavar="FILE", help="The same as the argument.")
-    ] = None,
+    config: Annotated[str | None, typer.Option("--config", "-c", metavar="FILE", help="The same as FILE.")] = None,
     host: Annotated[str | None, typer.Option(metavar="HOST", help="Address to listen on; default 127.0.0.1.")] = None,
     port: Annotated[
         int | None,

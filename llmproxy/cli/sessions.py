@@ -21,7 +21,7 @@ def sessions(
     ] = None,
     url: Url = None,
     config: ConfigOfServer = None,
-    count: Annotated[int, typer.Option("-n", metavar="N", min=1, max=_MOST, help="How many at most.")] = 20,
+    count: Annotated[int, typer.Option("-n", metavar="N", min=1, max=_MOST, help="The most to list.")] = 20,
     as_json: Annotated[bool, typer.Option("--json", help="Print the page as JSON.")] = False,
 ) -> None:
     """List the sessions of a running server, or show one.

@@ -86,7 +86,9 @@ class ResponseStream:
     def _broken(self, error: Exception) -> BrokenStream:
         if isinstance(error, TimeoutError):
             return BrokenStream(
-                "The provider sent nothing for too long in the middle of its answer", status=504, code="timeout"
+                "The provider sent nothing for too long in the middle of its answer (timeouts.idle)",
+                status=504,
+                code="timeout",
             )
         return BrokenStream("The provider ended the connection in the middle of its answer")
 
@@ -173,7 +175,7 @@ class Upstream:
             async with asyncio.timeout_at(deadline_s):
                 return await self._open(request, deadline_s)
         except TimeoutError as error:
-            message = f"{request.origin.authority} took longer than {total_s:g} s"
+            message = f"{request.origin.authority} took longer than {total_s:g} s (timeouts.total)"
             raise UpstreamError(message, status=504, code="timeout") from error
 
     async def _open(self, request: UpstreamRequest, deadline_s: float | None) -> Answer:
@@ -268,7 +270,7 @@ class Upstream:
         try:
             return await self._connector.connect(pool.call, [], pool.timeout)
         except TimeoutError as error:
-            message = f"{pool.address} could not be reached within {pool.timeout.connect:g} s"
+            message = f"{pool.address} could not be reached within {pool.timeout.connect:g} s (timeouts.connect)"
             raise UpstreamError(message, status=504, code="timeout") from error
         except ClientHttpProxyError as error:
             message = f"The outgoing proxy refused {pool.address}: {error.status} {_phrase(error.status)}".rstrip()
@@ -293,7 +295,7 @@ class Upstream:
             _check_head(request, protocol, message)
         except SocketTimeoutError as error:
             _cut(connection)
-            message_ = f"{pool.address} did not answer within {timeouts.first_byte_s:g} s"
+            message_ = f"{pool.address} did not answer within {timeouts.first_byte_s:g} s (timeouts.first_byte)"
             raise UpstreamError(message_, status=504, code="timeout") from error
         except (ClientError, HttpProcessingError, OSError) as error:
             _cut(connection)
@@ -393,7 +395,7 @@ async def _pump(body: StreamedBody, protocol: UpstreamConnection, idle_s: float 
                 async with asyncio.timeout(idle_s):
                     await protocol._drain_helper()
             except TimeoutError as error:
-                message = f"The provider read nothing of the request for {idle_s:g} s"
+                message = f"The provider read nothing of the request for {idle_s:g} s (timeouts.idle)"
                 raise UpstreamError(message, status=504, code="timeout") from error
             except ConnectionError:
                 return

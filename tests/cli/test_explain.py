@@ -181,7 +181,7 @@ def test_a_path_without_a_model_is_explained(tmp_path: Path) -> None:
     shown = {path: run("explain", path, cwd=tmp_path).stdout.splitlines() for path in PATHS}
     assert shown["/v1/files"] == [
         "GET /v1/files",
-        "  1. who made what the request names, where that is known",
+        "  1. the provider that made what the request names, where that is known",
         "  2. the provider in the header x-llmproxy-provider",
         "  3. local (ollama)",
         "     claude (anthropic), for clients of the dialect messages",

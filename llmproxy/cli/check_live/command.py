@@ -37,7 +37,7 @@ def check_live(
     """Check a running proxy with real requests.
 
     Health, chat, stream, tools, cache, errors, balance, concurrency. The
-    whole takes some 26 short calls, which the providers charge for. Exit code 1 when a check fails.
+    whole makes about 26 short calls, which the providers charge for. Exit code 1 when a check fails.
     """
     from dataclasses import asdict
 

@@ -183,7 +183,7 @@ async def _answering(store: Store, timeout_s: float) -> Diagnosis:
             await blobs.start()
             await blobs.get("doctor")
     except TimeoutError:
-        reason = f"nothing within {timeout_s:g} s"
+        reason = f"no answer within {timeout_s:g} s"
     except (StoreFault, OSError) as error:
         reason = sanitize(mask_text(str(error), ()), 300)
     else:

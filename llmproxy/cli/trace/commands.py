@@ -98,7 +98,7 @@ def trace_tail(
 @trace_app.command("ls")
 def trace_ls(
     directory: Directory = None,
-    count: Annotated[int, typer.Option("-n", metavar="N", min=1, help="How many at most.")] = 1000,
+    count: Annotated[int, typer.Option("-n", metavar="N", min=1, help="The most to list.")] = 1000,
     sort: Annotated[Key, typer.Option(help="Sort key.")] = Key.time,
     reverse: Annotated[bool, typer.Option("--reverse", "-r", help="Reverse the order.")] = False,
     session: SessionOption = None,

@@ -116,8 +116,7 @@ class TraceTail:
                 width, height = self._console.size
                 self._wait((width, height))
                 if self._console.width != width:
-                    self._console.clear()  # the terminal has wrapped the old lines again
-                    self._show(list(self._recent)[-height:])
+                    self._redraw(height)
                 self._show_new(self._new())
 
     def _wait(self, size: tuple[int, int]) -> None:
@@ -133,6 +132,11 @@ class TraceTail:
         if len(exchanges) > most:
             lines.append(Text(f"and {len(exchanges) - most} more in flight", style=DIM))
         return Group(*([Text("in flight:", style=DIM), *lines] if lines else []))
+
+    def _redraw(self, height: int) -> None:
+        """Print the last rows once more, at the width that the window has now."""
+        self._console.clear()  # the terminal has wrapped the old lines
+        self._show(list(self._recent)[-height:])
 
     def _show_new(self, entries: Sequence[Entry]) -> None:
         self._recent.extend(entries)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 import signal
 import subprocess
@@ -9,12 +10,17 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from rich.cells import cell_len
+from rich.console import Console
+from rich.text import Text
 
+from llmproxy.cli.trace.tail import TraceTail
 from llmproxy.records.filters import parse_filters
 from llmproxy.records.trace_reader import TraceReader
 from tests.support.program import clean_environment, run
 from tests.support.records import write
 from tests.support.terminal import Terminal
+from tests.support.traffic import TRAFFIC
 from tests.support.waiting import PATIENCE_S, until
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="pseudo-terminals")
@@ -34,14 +40,28 @@ def piped(directory: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
 
 
 def test_a_filter_finds_old_records_among_many_others(tmp_path: Path) -> None:
-    from rich.console import Console
-
-    from llmproxy.cli.trace.tail import TraceTail
-
     for number in range(100):
         write(tmp_path, number, model="rare" if number < 3 else "usual")
     tail = TraceTail(TraceReader(str(tmp_path)), Console(), parse_filters(["model=rare"]), as_json=True)
     assert [entry.id for entry in tail.newest(2)] == ["000001aaaa", "000002aaaa"]
+
+
+def test_after_a_resize_the_last_rows_are_drawn_again_within_the_window(tmp_path: Path) -> None:
+    window = io.StringIO()
+    console = Console(file=window, force_terminal=True, width=160, height=20, color_system=None)
+    for number, changes in enumerate(TRAFFIC):
+        write(tmp_path, number, **changes)
+    tail = TraceTail(TraceReader(str(tmp_path)), console, parse_filters([]), as_json=False)
+    tail.run(20, follow=False)
+    assert max(map(cell_len, window.getvalue().splitlines())) > 80
+    window.truncate(window.seek(0))
+
+    console.width = 80
+    tail._redraw(5)
+
+    drawn = Text.from_ansi(window.getvalue()).plain.splitlines()
+    assert [line.split()[1] for line in drawn if line] == ["id", "000006", "000007", "000008", "000009", "00000a"]
+    assert max(map(cell_len, drawn)) <= 80
 
 
 def test_in_a_pipe_it_ends_without_follow(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -28,18 +28,6 @@ from tests.support.waiting import until
 
 FRAMES = vendors.chat_frames("gpt-x", usage=True)
 WHOLE = b"".join(FRAMES)
-
-
-@pytest.fixture
-def upstream() -> Iterator[Upstream]:
-    with Upstream(vendors.answer) as fake:
-        yield fake
-
-
-@pytest.fixture
-def here(upstream: Upstream) -> Iterator[Cached]:
-    with cached(provider(upstream)) as made:
-        yield made
 
 
 @pytest.mark.parametrize(

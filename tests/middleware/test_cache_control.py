@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -14,18 +13,6 @@ from tests.support import vendors
 from tests.support.cached import ASK, BASE, Cached, cached
 from tests.support.provider import Upstream
 from tests.support.proxy import CHAT, Listening, provider
-
-
-@pytest.fixture
-def upstream() -> Iterator[Upstream]:
-    with Upstream(vendors.answer) as fake:
-        yield fake
-
-
-@pytest.fixture
-def here(upstream: Upstream) -> Iterator[Cached]:
-    with cached(provider(upstream)) as made:
-        yield made
 
 
 @pytest.mark.parametrize("path", [CHAT, "/v1/responses", "/v1/messages"])

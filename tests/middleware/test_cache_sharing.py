@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import random
-from collections.abc import Iterator
 
 import pytest
 
@@ -18,18 +17,6 @@ from tests.support.waiting import until
 
 FRAMES = vendors.chat_frames("gpt-x", usage=True)
 WHOLE = b"".join(FRAMES)
-
-
-@pytest.fixture
-def upstream() -> Iterator[Upstream]:
-    with Upstream(vendors.answer) as fake:
-        yield fake
-
-
-@pytest.fixture
-def here(upstream: Upstream) -> Iterator[Cached]:
-    with cached(provider(upstream)) as made:
-        yield made
 
 
 def gated(*pieces: bytes | Gate) -> Reply:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import pytest
 
@@ -33,12 +33,6 @@ DAY = Budget(max_cost=100_000, period="day")
 SMALL = ASK | {"max_tokens": 1}
 USED = 248  # tokens of the fake vendor's answer
 STREAM = ASK | {"stream": True, "stream_options": {"include_usage": True}}
-
-
-@pytest.fixture
-def upstream() -> Iterator[Upstream]:
-    with Upstream(vendors.answer) as fake:
-        yield fake
 
 
 def test_a_request_beyond_a_limit_is_refused_before_any_upstream_work(upstream: Upstream) -> None:

@@ -12,23 +12,12 @@ from llmproxy.server import edge
 from tests.support import vendors
 from tests.support.pooling import OK
 from tests.support.provider import Reply, Upstream
-from tests.support.proxy import ASK, CHAT, Listening, limited, loops, provider
+from tests.support.proxy import ASK, CHAT, Listening, limited, provider
 from tests.support.raw_http import RawAnswer, RawClient
 from tests.support.waiting import until
 
 FILES = "/v1/files"
 LIMIT_S = 0.1
-
-
-@pytest.fixture(params=loops(), ids=lambda factory: factory.__module__)
-def factory(request: pytest.FixtureRequest) -> Any:
-    return request.param
-
-
-@pytest.fixture
-def upstream() -> Iterator[Upstream]:
-    with Upstream(vendors.answer) as upstream:
-        yield upstream
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support import vendors
 from tests.support.provider import Upstream
 from tests.support.proxy import ASK, CHAT, Listening, limited, provider
 from tests.support.waiting import until
@@ -14,12 +13,6 @@ from tests.support.waiting import until
 KB = 1024
 LINE = b"GET /v1/files HTTP/1.1\r\nHost: x\r\n"
 MAX_BYTES = 8 * KB
-
-
-@pytest.fixture
-def upstream() -> Iterator[Upstream]:
-    with Upstream(vendors.answer) as upstream:
-        yield upstream
 
 
 @pytest.fixture

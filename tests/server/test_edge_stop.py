@@ -15,23 +15,12 @@ from llmproxy.server import edge
 from tests.support import vendors
 from tests.support.pooling import HEAD, OK
 from tests.support.provider import Reply, Upstream
-from tests.support.proxy import ASK, CHAT, Listening, Scripted, loops, provider
+from tests.support.proxy import ASK, CHAT, Listening, Scripted, provider
 from tests.support.raw_http import Cut
 from tests.support.waiting import PATIENCE_S, until
 
 EVENT = b"data: {}\n\n"
 CHUNK = b"a\r\n" + EVENT + b"\r\n"
-
-
-@pytest.fixture(params=loops(), ids=lambda factory: factory.__module__)
-def factory(request: pytest.FixtureRequest) -> Any:
-    return request.param
-
-
-@pytest.fixture
-def upstream() -> Iterator[Upstream]:
-    with Upstream(vendors.answer) as upstream:
-        yield upstream
 
 
 @pytest.fixture

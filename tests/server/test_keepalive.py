@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterator
 
 import anthropic
 import openai
@@ -23,12 +22,6 @@ COMMENT = b": keepalive\n"
 SSE = (("Content-Type", "text/event-stream"),)
 PLAIN = (("Content-Type", "application/json"),)
 FRAME = b'data: {"n":1}\n\n'
-
-
-@pytest.fixture
-def upstream() -> Iterator[Upstream]:
-    with Upstream(vendors.answer) as upstream:
-        yield upstream
 
 
 @pytest.fixture(autouse=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -16,22 +16,11 @@ from llmproxy.middleware.base import Middleware
 from tests.support import vendors
 from tests.support.pieces import Pieces
 from tests.support.provider import Reply, Upstream
-from tests.support.proxy import ASK, CHAT, Listening, Scripted, loops, provider
+from tests.support.proxy import ASK, CHAT, Listening, Scripted, provider
 from tests.support.raw_http import Cut
 
 SSE = {"Content-Type": "text/event-stream"}
 FRAME = b'data: {"n":1}\n\n'
-
-
-@pytest.fixture(params=loops(), ids=lambda factory: factory.__module__)
-def factory(request: pytest.FixtureRequest) -> Any:
-    return request.param
-
-
-@pytest.fixture
-def upstream() -> Iterator[Upstream]:
-    with Upstream(vendors.answer) as upstream:
-        yield upstream
 
 
 class Failing(Middleware):

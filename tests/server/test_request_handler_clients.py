@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -18,22 +17,11 @@ from tests.support import vendors
 from tests.support.pieces import Pieces
 from tests.support.pooling import HEAD, OK
 from tests.support.provider import Reply, Upstream
-from tests.support.proxy import ASK, CHAT, Listening, Scripted, loops, provider
+from tests.support.proxy import ASK, CHAT, Listening, Scripted, provider
 from tests.support.raw_http import RawClient
 from tests.support.waiting import PATIENCE_S, until
 
 FILES = "/v1/files"
-
-
-@pytest.fixture(params=loops(), ids=lambda factory: factory.__module__)
-def factory(request: pytest.FixtureRequest) -> Any:
-    return request.param
-
-
-@pytest.fixture
-def upstream() -> Iterator[Upstream]:
-    with Upstream(vendors.answer) as upstream:
-        yield upstream
 
 
 class Waiting(Middleware):

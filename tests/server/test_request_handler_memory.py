@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
@@ -30,12 +30,6 @@ STREAM: dict[str, object] = {**ASK, "stream": True}
 EVENTS = (("Content-Type", "text/event-stream"),)
 
 Case = Callable[[Listening, Upstream], None]
-
-
-@pytest.fixture
-def upstream() -> Iterator[Upstream]:
-    with Upstream(vendors.answer) as upstream:
-        yield upstream
 
 
 def _posted(value: dict[str, object], path: str = CHAT, reply: Reply | None = None) -> Case:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
@@ -11,23 +10,11 @@ from llmproxy.errors import BrokenStream
 from llmproxy.upstream import pool as pools
 from llmproxy.upstream.pool import Upstream as Pool
 from tests.support.loop_clock import LoopClock
-from tests.support.pooling import HEAD, ask, begun, fetch, left, ok, origin_of, pool, rest
+from tests.support.pooling import HEAD, ask, begun, fetch, left, origin_of, rest
 from tests.support.provider import Gate, Reply, Upstream
 from tests.support.waiting import PATIENCE_S
 
 LIMIT_S = 3 * PATIENCE_S
-
-
-@pytest.fixture
-def upstream() -> Iterator[Upstream]:
-    with Upstream(ok) as upstream:
-        yield upstream
-
-
-@pytest.fixture
-async def made() -> AsyncIterator[Pool]:
-    async with pool() as made:
-        yield made
 
 
 @pytest.mark.parametrize("wrong", [b"zz\r\n", b"-1\r\nx\r\n", b"2\r\nabcd\r\n", b"fffffffffffffffff\r\n"])

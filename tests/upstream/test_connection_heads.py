@@ -3,30 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
 from llmproxy.errors import BrokenStream
 from llmproxy.upstream.connection import MAX_HEAD_BYTES
 from llmproxy.upstream.pool import Upstream as Pool
-from tests.support.pooling import HEAD, OK, ask, begun, failure, fetch, left, ok, origin_of, pool, rest, take
+from tests.support.pooling import HEAD, OK, ask, begun, failure, fetch, left, origin_of, rest, take
 from tests.support.provider import Call, Upstream
 from tests.support.waiting import PATIENCE_S
 
 LIMIT_S = 0.1
-
-
-@pytest.fixture
-def upstream() -> Iterator[Upstream]:
-    with Upstream(ok) as upstream:
-        yield upstream
-
-
-@pytest.fixture
-async def made() -> AsyncIterator[Pool]:
-    async with pool() as made:
-        yield made
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 
 import pytest
 
@@ -14,12 +13,6 @@ from tests.support.pooling import OK, ask, failure, fetch, left, ok, origin_of, 
 from tests.support.provider import Reply, Upstream, drop
 
 BIG = b"0123456789abcdef" * 16384
-
-
-@pytest.fixture
-def upstream() -> Iterator[Upstream]:
-    with Upstream(ok) as upstream:
-        yield upstream
 
 
 async def test_a_request_goes_out_as_it_is_given_with_a_host_and_a_length_of_ours(upstream: Upstream) -> None:

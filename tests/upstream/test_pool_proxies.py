@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 
 import pytest
 
@@ -11,16 +11,10 @@ from llmproxy.body import Body
 from llmproxy.errors import UpstreamError
 from llmproxy.target import Origin, Timeouts
 from llmproxy.upstream.pool import Upstream as Pool
-from tests.support.pooling import ask, failure, fetch, ok, origin_of, pool
+from tests.support.pooling import ask, failure, fetch, ok, origin_of
 from tests.support.provider import CERTIFICATES, Reply, Script, Upstream, drop, reset, silence, tunnel
 
 CA = str(CERTIFICATES / "ca.pem")
-
-
-@pytest.fixture
-def upstream() -> Iterator[Upstream]:
-    with Upstream(ok) as upstream:
-        yield upstream
 
 
 @pytest.fixture
@@ -28,12 +22,6 @@ def secure() -> Iterator[Upstream]:
     """Yield a provider behind TLS."""
     with Upstream(ok, tls=True) as secure:
         yield secure
-
-
-@pytest.fixture
-async def made() -> AsyncIterator[Pool]:
-    async with pool() as made:
-        yield made
 
 
 def through(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
@@ -12,20 +11,8 @@ from llmproxy.errors import UpstreamError
 from llmproxy.upstream import pool as module
 from llmproxy.upstream.pool import Upstream as Pool
 from tests.support.pieces import Pieces
-from tests.support.pooling import OK, ask, failure, fetch, left, ok, origin_of, pool, rest, take
+from tests.support.pooling import OK, ask, failure, fetch, left, origin_of, rest, take
 from tests.support.provider import Call, Script, Upstream, drop, reset
-
-
-@pytest.fixture
-def upstream() -> Iterator[Upstream]:
-    with Upstream(ok) as upstream:
-        yield upstream
-
-
-@pytest.fixture
-async def made() -> AsyncIterator[Pool]:
-    async with pool() as made:
-        yield made
 
 
 def saying(data: bytes, script: Script) -> Script:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
@@ -14,23 +13,11 @@ from llmproxy.target import Origin, Timeouts
 from llmproxy.upstream.pool import ResponseStream
 from llmproxy.upstream.pool import Upstream as Pool
 from tests.support.loop_clock import LoopClock
-from tests.support.pooling import HEAD, ask, begun, fetch, left, ok, origin_of, pool, rest, take
+from tests.support.pooling import HEAD, ask, begun, fetch, left, origin_of, rest, take
 from tests.support.provider import Call, Gate, Reply, Upstream, silence
 from tests.support.waiting import PATIENCE_S, until_async
 
 LIMIT_S = 0.1
-
-
-@pytest.fixture
-def upstream() -> Iterator[Upstream]:
-    with Upstream(ok) as upstream:
-        yield upstream
-
-
-@pytest.fixture
-async def made() -> AsyncIterator[Pool]:
-    async with pool() as made:
-        yield made
 
 
 async def test_pieces_arrive_as_they_are_sent(upstream: Upstream, made: Pool) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
@@ -13,7 +12,7 @@ from llmproxy.upstream import pool as module
 from llmproxy.upstream.connection import UpstreamConnection
 from llmproxy.upstream.pool import Upstream as Pool
 from tests.support.connection import read_body
-from tests.support.pooling import OK, ask, failure, fetch, left, ok, origin_of, pool, rest, take
+from tests.support.pooling import OK, ask, failure, fetch, left, origin_of, rest, take
 from tests.support.provider import Call, Upstream
 from tests.support.waiting import until_async
 
@@ -52,18 +51,6 @@ class Endless:
 
     def close(self) -> None:
         return
-
-
-@pytest.fixture
-def upstream() -> Iterator[Upstream]:
-    with Upstream(ok) as upstream:
-        yield upstream
-
-
-@pytest.fixture
-async def made() -> AsyncIterator[Pool]:
-    async with pool() as made:
-        yield made
 
 
 async def test_a_body_of_known_length_goes_on_without_chunks(upstream: Upstream, made: Pool) -> None:

@@ -173,10 +173,21 @@ class Sessions(Middleware):
         request = await asyncio.to_thread(self._read, exchange, body) if large else self._read(exchange, body)
         if request is None:
             return None
+        key = request.first_key
+        alone = key is None or await self._twins.enter(key)
         try:
-            store, (session, known) = self._sessions, await self._find(self._sessions, request)
+            await self._begin(exchange, request, alone=alone, large=large)
+        finally:
+            if key is not None and alone:
+                self._twins.leave(key)
+        return None
+
+    async def _begin(self, exchange: Exchange, request: _Request, *, alone: bool, large: bool) -> None:
+        """Give an exchange its session; one of its own where it is not `alone`, as its like is not over."""
+        try:
+            store, (session, known) = self._sessions, await self._find(self._sessions, request, alone=alone)
         except StoreFault:
-            store, (session, known) = self._own, await self._find(self._own, request)
+            store, (session, known) = self._own, await self._find(self._own, request, alone=alone)
         exchange.session = session
         new = request.history.pieces[known:]
         added = await asyncio.to_thread(sketch, new) if large or len(new) > _MANY_PIECES else sketch(new)
@@ -186,7 +197,6 @@ class Sessions(Middleware):
         self._open[exchange.id] = exchange
         if request.first_key is not None:
             self._twins.begin(request.first_key, session)
-        return None
 
     def _read(self, exchange: Exchange, body: Body | None) -> _Request | None:
         """Read how the session of a request is looked up; None when it is no conversation."""
@@ -216,10 +226,10 @@ class Sessions(Middleware):
             first_key=first_key,
         )
 
-    async def _find(self, store: SessionStore, request: _Request) -> tuple[str, int]:
+    async def _find(self, store: SessionStore, request: _Request, *, alone: bool) -> tuple[str, int]:
         """Find or begin the session of a request. Return it, and how many pieces of the request it knows already.
         Raises StoreFault."""
-        if request.first_key is not None and self._twins.running(request.first_key):
+        if not alone:
             return await self._move(store, request, _new_id()), 0
         session, known = await self._look_up(store, request)
         if request.hashes is not None and 0 < known < len(request.history.pieces):

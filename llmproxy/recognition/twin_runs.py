@@ -6,6 +6,7 @@ sessions, the next one the second: which of them was which nobody can say, and n
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict, deque
 
 _MOST_KEYS = 1000
@@ -15,15 +16,33 @@ class TwinRuns:
     """First requests that are not over, and sessions of equal ones that nobody has gone on with, by key. A key is of
     one tenant."""
 
-    __slots__ = ("_running", "_waiting")
+    __slots__ = ("_entered", "_running", "_waiting")
 
     def __init__(self) -> None:
+        self._entered: dict[str, asyncio.Event] = {}
         self._running: dict[str, list[str]] = {}
         self._waiting: OrderedDict[str, deque[str]] = OrderedDict()
 
     def running(self, key: str) -> bool:
         """Return whether a request with that key is not over."""
         return key in self._running
+
+    async def enter(self, key: str) -> bool:
+        """Begin to look up the session of a request; `leave` follows. Return whether it is looked up as others are:
+        False where one with that key is not over. While the session of such a one is looked up, wait for it: both would
+        find the same."""
+        while key not in self._running:
+            entered = self._entered.get(key)
+            if entered is None:
+                self._entered[key] = asyncio.Event()
+                return True
+            await entered.wait()
+        return False
+
+    def leave(self, key: str) -> None:
+        """Note that a request for which `enter` returned True has its session, with which `begin` was called, or will
+        have none."""
+        self._entered.pop(key).set()
 
     def begin(self, key: str, session: str) -> None:
         """Note a request that begins."""

@@ -391,3 +391,25 @@ async def test_any_bytes_are_no_exception(raw: bytes) -> None:
 def test_settings_that_mean_nothing_are_refused(config: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         Sessions.Config.model_validate(config)
+
+
+async def test_equal_first_requests_are_sessions_of_their_own_though_a_store_takes_its_time() -> None:
+    asking = SessionClient()
+    asking.sessions.use_stores(FixedStores(sessions=Faulty()))
+    runs = await asyncio.gather(*(asking.begin({"messages": turns(QUESTION)}) for _ in range(2)))
+    for each in runs:
+        asking.sessions.on_end(each)
+    sessions = {each.session for each in runs}
+    assert len(sessions) == 2
+    assert {await asking.say(QUESTION, answer, MORE) for answer in (REPLY, ANSWER)} == sessions
+
+
+async def test_a_client_that_leaves_during_the_look_up_makes_nobody_a_twin() -> None:
+    asking = SessionClient()
+    asking.sessions.use_stores(FixedStores(sessions=Faulty()))
+    leaving = asyncio.get_running_loop().create_task(asking.begin({"messages": turns(QUESTION)}))
+    await asyncio.sleep(0)
+    leaving.cancel()
+    await asyncio.gather(leaving, return_exceptions=True)
+    one = await asking.say(QUESTION)
+    assert await asking.say(QUESTION) == one, "a retry"

@@ -14,7 +14,7 @@ from tests.support.pooling import OK
 from tests.support.provider import Reply, Upstream
 from tests.support.proxy import ASK, CHAT, Listening, limited, provider
 from tests.support.raw_http import RawAnswer, RawClient
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_S, until
 
 FILES = "/v1/files"
 LIMIT_S = 0.1
@@ -291,9 +291,10 @@ def test_no_limit_of_heads_ends_a_call_that_takes_longer(hasty: Listening, upstr
         assert client.read_answer().body == b"ok"
 
 
-def test_no_limit_of_heads_ends_a_body_that_keeps_moving(hasty: Listening, upstream: Upstream) -> None:
+def test_no_limit_of_heads_ends_a_body_that_keeps_moving(upstream: Upstream, factory: Any) -> None:
     body = json.dumps(ASK).encode()
-    with hasty.client() as client:
+    hurry = limited(header_timeout_s=LIMIT_S, keepalive_timeout_s=LIMIT_S, body_timeout_s=PATIENCE_S)
+    with Listening(provider(upstream), factory=factory, limits=hurry) as server, server.client() as client:
         client.request("POST", CHAT, f"Content-Length: {len(body)}")
         for start in range(0, len(body), 8):
             client.pause(LIMIT_S / 2)

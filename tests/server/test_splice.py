@@ -218,8 +218,8 @@ async def test_a_frame_of_64_mb_passes(factory: Any) -> None:
             message = bytes(64 << 20)
             await socket.send(message)
             assert await socket.recv() == message
-        assert server.budget.used_bytes == 0
         ended = await asyncio.to_thread(server.wait_ended)
+        assert server.budget.used_bytes == 0
     assert ended.websocket is not None and ended.websocket.provider_bytes > 64 << 20
 
 

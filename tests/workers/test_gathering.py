@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import msgspec
-import pytest
 
 from llmproxy.metrics.counters import Metrics
 from llmproxy.metrics.sample import Sample
@@ -17,6 +16,7 @@ from llmproxy.workers import gathering
 from llmproxy.workers.gathering import Answering, Gathering
 from llmproxy.workers.operations import ANSWER_QUESTION, COUNTERS, packed
 from tests.metrics.test_counters import ended
+from tests.support.loop_clock import LoopClock
 from tests.support.waiting import PATIENCE_S, until_async
 
 ACTIVITY = packed(True)
@@ -28,6 +28,7 @@ class Worker:
     def __init__(self, number: int) -> None:
         self.metrics = Metrics()
         self.silent = asyncio.Event()
+        self.answers = 0
         self.link = Link("the parent")
         self.answering = Answering(number, Link(f"worker {number}"))
         self.link.serve(ANSWER_QUESTION, self._answer)
@@ -35,6 +36,7 @@ class Worker:
     async def _answer(self, question: str, argument: bytes) -> bytes:
         if self.silent.is_set():
             await asyncio.Event().wait()
+        self.answers += 1
         if question != COUNTERS:
             return packed(self.answering.number)
         samples = [
@@ -100,16 +102,18 @@ async def test_counters_stay_when_a_worker_is_gone_and_what_it_had_under_way_doe
         assert after.activity.clients.keys() == before.activity.clients.keys() and after.activity.clients
 
 
-async def test_one_that_does_not_answer_is_known_as_silent_and_its_last_counters_count(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+async def test_one_that_does_not_answer_is_known_as_silent_and_its_last_counters_count() -> None:
+    clock = LoopClock()
     async with gathered() as ((one, other), gathering_):
         one.metrics.begin()
         one.metrics.record(ended())
         await counted(gathering_, other)
         one.silent.set()
-        monkeypatch.setattr(gathering, "ANSWER_S", 0.01)
-        assert requests((await counted(gathering_, other))[0]) == 1
+        asking = asyncio.get_running_loop().create_task(counted(gathering_, other))
+        await until_async(lambda: other.answers == 2, "the answer of the other one")
+        await clock.move(0.0)  # which arrives
+        await clock.move(gathering.ANSWER_S)
+        assert requests((await asking)[0]) == 1
         assert (one.answering.silent, other.answering.silent) == (True, False)
         one.silent.clear()
         await counted(gathering_, other)

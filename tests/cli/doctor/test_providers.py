@@ -26,10 +26,10 @@ from tests.support.provider import CERTIFICATES, Reply, Upstream, silence, tunne
 from tests.support.waiting import PATIENCE_S
 
 KEY = "sk-d0ct0r-secret"
-LIST = Reply(pieces=[b"{}"], headers=(("Date", formatdate(usegmt=True)),))
+LIST = Reply(pieces=[b"{}"])
 
 
-def checked(directory: Path, settings: str, timeout_s: float = 5) -> Checked:
+def checked(directory: Path, settings: str, timeout_s: float = PATIENCE_S) -> Checked:
     (directory / "x.yaml").write_text(f"providers: [{{name: p, {settings}}}]\n")
     loaded = load("x.yaml", directory=directory, environ={})
     _, (provider,) = build_routing(loaded)
@@ -56,7 +56,8 @@ def openai(upstream: Upstream, more: str = "") -> str:
 
 
 def test_a_call_lists_models_with_the_key_and_reads_the_clock(tmp_path: Path) -> None:
-    with Upstream(LIST) as upstream:
+    now = Reply(pieces=[b"{}"], headers=(("Date", formatdate(usegmt=True)),))
+    with Upstream(now) as upstream:
         result = checked(tmp_path, openai(upstream))
         request = upstream.only
     assert (request.method, request.target) == ("GET", b"/v1/models")

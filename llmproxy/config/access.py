@@ -205,7 +205,7 @@ def _watched(authentication: Authentication, loaded: Loaded, file: str) -> Compo
         log.info("%s was read again: %d keys", file, len(keys))
 
     path = str(directory / Path(file).expanduser())
-    return Component(part=FileWatch([path], reload), who="the watch of auth.keys_file")
+    return Component(part=FileWatch([path], reload, [loaded.keys_stamp]), who="the watch of auth.keys_file")
 
 
 def _secret(value: Secret | None) -> str:

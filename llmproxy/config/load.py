@@ -45,7 +45,7 @@ class Loaded:
     `path` is the file as the user named it, None without a file. `implicit` describes where the providers come from
     when the configuration names none. `key_sources` describes, per provider, where its key comes from. `dotenv` holds
     the variables of `.env`. `places` says where entries of components stand, see `component_places`. `file_keys` are
-    the client keys in `auth.keys_file`, and `tree` is what these are checked against.
+    the client keys in `auth.keys_file`, which had the stamp `keys_stamp`, and `tree` is what these are checked against.
     `again` loads the same once more, with the files as they are then; None where the configuration is no file. `source`
     does so too, in another process, which it is pickled for; for a configuration from Python it reads nothing again.
     `files` are the paths of the configuration and of its `.env`, whether they exist or not, with their stamps.
@@ -59,6 +59,7 @@ class Loaded:
     dotenv: Mapping[str, str] = field(default_factory=dict)
     places: Mapping[tuple[str, str | int], str] = field(default_factory=dict)
     file_keys: Sequence[KeyConfig] = ()
+    keys_stamp: FileStamp = None
     again: Callable[[], Loaded] | None = None
     source: Callable[[], Loaded] | None = None
     files: Mapping[str, FileStamp] = field(default_factory=dict)
@@ -178,6 +179,7 @@ class _Loading:
         written: bool = True,
     ) -> None:
         self._top = top
+        self._keys_stamp: FileStamp = None
         self._directory = directory
         self._path = path
         self._no_env = no_env
@@ -222,6 +224,7 @@ class _Loading:
             dotenv=self._dotenv,
             places=component_places(top),
             file_keys=file_keys,
+            keys_stamp=self._keys_stamp,
             tree=top,
         )
 
@@ -230,6 +233,7 @@ class _Loading:
         if config is None or config.auth.keys_file is None or self._no_env:
             return (), None
         file = config.auth.keys_file
+        self._keys_stamp = file_stamp(str(self._directory / Path(file).expanduser()))
         keys, problems, tree = read_keys_file(file, self._directory)
         if not (self._directory / Path(file).expanduser()).exists():
             message = f"file not found: {file!r}; create it with the line `keys: []`"

@@ -21,19 +21,30 @@ FileStamp = tuple[int, int, int] | None
 
 
 class FileWatch:
-    """Calls `changed` after one of `paths` is another file, or has another size or time. It must raise nothing."""
+    """Calls `changed` after one of `paths` is another file, or has another size or time. It must raise nothing.
+
+    `known` are the stamps of the paths from before they were read; without them only what changes after the start is
+    noticed.
+    """
 
     def __init__(
-        self, paths: Sequence[str], changed: Callable[[], Coroutine[Any, Any, None]], *, interval_s: float = _INTERVAL_S
+        self,
+        paths: Sequence[str],
+        changed: Callable[[], Coroutine[Any, Any, None]],
+        known: Sequence[FileStamp] | None = None,
+        *,
+        interval_s: float = _INTERVAL_S,
     ) -> None:
         self._paths = tuple(paths)
         self._changed = changed
+        self._known = None if known is None else tuple(known)
         self._interval_s = interval_s
         self._watching: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Begin to watch."""
-        self._watching = asyncio.get_running_loop().create_task(self._watch(await self._stamp()))
+        known = await self._stamp() if self._known is None else self._known
+        self._watching = asyncio.get_running_loop().create_task(self._watch(known))
 
     async def close(self) -> None:
         """Stop watching."""

@@ -13,7 +13,7 @@ import ssl
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-from llmproxy.server.file_watch import FileWatch
+from llmproxy.server.file_watch import FileWatch, file_stamp
 from llmproxy.system_errors import explain_fault
 
 log = logging.getLogger(__name__)
@@ -75,6 +75,7 @@ class ServerTls:
 
     def __init__(self, files: TlsFiles) -> None:
         self.files = files
+        self.stamps = [file_stamp(each) for each in files.paths]  # before they are read
         self._newest = load_context(files)
         self.context = load_context(files)
         self.context.sni_callback = self._choose
@@ -99,7 +100,7 @@ async def renewed(tls: ServerTls | None) -> AsyncIterator[None]:
     if tls is None:
         yield
         return
-    watch = FileWatch(tls.files.paths, tls.reload)
+    watch = FileWatch(tls.files.paths, tls.reload, tls.stamps)
     await watch.start()
     try:
         yield

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from llmproxy.errors import ProxyError
 from llmproxy.server.file_watch import FileWatch
 from tests.support.exchanges import new_exchange
 from tests.support.tokens import ISSUER, SECRET, token
+from tests.support.waiting import until_async
 
 STUB = "providers: [{name: stub, type: stub}]\n"
 
@@ -122,6 +124,25 @@ def test_a_changed_keys_file_counts_and_a_bad_one_does_not(tmp_path: Path, caplo
     assert client(admission, "key-of-c") and client(admission, "key-of-b")
     with pytest.raises(ProxyError):
         client(admission, "key-of-a")
+
+
+async def test_a_keys_file_that_changes_before_the_start_is_read_again(tmp_path: Path) -> None:
+    """As one does that is replaced together with the configuration."""
+    file = tmp_path / "keys.yaml"
+    file.write_text("keys: [{name: a, key: key-of-a}]")
+    admission, (watch,) = await asyncio.to_thread(access, tmp_path, "auth: {keys_file: keys.yaml}\n")
+    assert isinstance(watch, FileWatch)
+    file.write_text("keys: [{name: new, key: key-of-new}]")
+    await watch.start()
+    key = await until_async(lambda: _known(admission, "key-of-new"), "the new key")
+    assert key.name == "new"
+    await watch.close()
+
+
+def _known(admission: Admission, key: str) -> ClientKey | None:
+    with contextlib.suppress(ProxyError):
+        return client(admission, key)
+    return None
 
 
 @pytest.mark.parametrize(

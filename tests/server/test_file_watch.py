@@ -6,7 +6,8 @@ import asyncio
 import os
 from pathlib import Path
 
-from llmproxy.server.file_watch import FileWatch
+from llmproxy.server.file_watch import FileWatch, file_stamp
+from tests.support.waiting import PATIENCE_S
 
 
 async def test_each_change_is_reported_once(tmp_path: Path) -> None:
@@ -32,6 +33,22 @@ async def test_each_change_is_reported_once(tmp_path: Path) -> None:
     file.write_text("4")
     await asyncio.sleep(0.03)
     assert seen.empty()
+
+
+async def test_what_changed_between_the_reading_and_the_start_is_a_change(tmp_path: Path) -> None:
+    file, changes = tmp_path / "a", asyncio.Event()
+    file.write_text("1")
+    known = [file_stamp(str(file))]
+    file.write_text("22")
+
+    async def changed() -> None:
+        changes.set()
+
+    watch = FileWatch([str(file)], changed, known, interval_s=0.005)
+    await watch.start()
+    async with asyncio.timeout(PATIENCE_S):
+        await changes.wait()
+    await watch.close()
 
 
 async def test_one_that_did_not_start_can_be_closed() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import signal
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import settings
 
 from tests.support import blocking
+from tests.support.compiled_tests import import_backwards, keep_compiled
 
 # Whatever would change what llmproxy does, or what its console output looks like, on a developer's machine or in CI.
 _FOREIGN = re.compile(
@@ -30,12 +32,26 @@ settings.register_profile("llmproxy", deadline=None)
 settings.load_profile("llmproxy")
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
+    gc.disable()  # what is collected stays: looking through it again and again takes a quarter of the time
+    keep_compiled()
     # `scripts/test &` would have the programs that tests interrupt ignore it.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     for name in [name for name in os.environ if _FOREIGN.fullmatch(name)]:
         del os.environ[name]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection(session: pytest.Session) -> None:
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "")
+    if worker and int(worker.removeprefix("gw")) % 2:
+        import_backwards(session.config.args)
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -32,7 +32,7 @@ settings.register_profile("llmproxy", deadline=None)
 settings.load_profile("llmproxy")
 
 
-def pytest_configure(config: pytest.Config) -> None:
+def pytest_configure() -> None:
     gc.disable()  # what is collected stays: looking through it again and again takes a quarter of the time
     keep_compiled()
     # `scripts/test &` would have the programs that tests interrupt ignore it.

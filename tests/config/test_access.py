@@ -135,7 +135,7 @@ async def test_a_keys_file_that_changes_before_the_start_is_read_again(tmp_path:
     file.write_text("keys: [{name: new, key: key-of-new}]")
     await watch.start()
     key = await until_async(lambda: _known(admission, "key-of-new"), "the new key")
-    assert key.name == "new"
+    assert key is not None and key.name == "new"
     await watch.close()
 
 

@@ -27,7 +27,7 @@ def explain_invalid_json(data: bytes) -> str:
         at = error.pos
         if not text[at:].strip() or (text[at] == '"' and _STRING.match(text, at) is None):
             return "it ends too early" if text.strip() else "it is empty"
-        return f"line {error.lineno}, column {error.colno} has a mistake"
+        return f"error in line {error.lineno}, column {error.colno}"
     except ValueError as error:
         return str(error)
     return "it contains half of a surrogate pair (\\ud800 to \\udfff). Send whole characters"

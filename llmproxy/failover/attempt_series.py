@@ -204,7 +204,7 @@ class AttemptSeries:
         take the content."""
         if self._last is None or not self._failed_targets:
             return False
-        return self._last.verdict in (AttemptOutcome.FAILED, AttemptOutcome.UNABLE)
+        return self._last.verdict in ("failed", "unable")
 
     async def _pass(self, targets: Sequence[Target], most: int) -> int:
         """Call each of `targets` that is well, in the order of the strategy, until one answers; at most so many. Return
@@ -220,9 +220,9 @@ class AttemptSeries:
             if (verdict := await self._call(target)) is None:
                 continue
             made += 1
-            while verdict is AttemptOutcome.REFUSED and not self._once and self._may_go_on(target):
+            while verdict == "refused" and not self._once and self._may_go_on(target):
                 verdict = await self._call(target)
-            if verdict is AttemptOutcome.DONE or made >= most:
+            if verdict == "done" or made >= most:
                 break
         return made
 
@@ -295,14 +295,14 @@ class AttemptSeries:
     def _note(self, target: Target, attempted: Attempted, *, probe: bool) -> None:
         """Take note of how an attempt went: for the rest of the series, and for the health of the target."""
         call, health, now_s = attempted.call, target.health, self._failover.now()
-        if attempted.verdict is AttemptOutcome.UNABLE:
+        if attempted.verdict == "unable":
             self._unable.add(id(target))
             self._failed_targets.discard(id(target))
-        elif attempted.verdict is AttemptOutcome.FAILED:
+        elif attempted.verdict == "failed":
             self._failed_targets.add(id(target))
             if call.retry_after_s is not None:
                 self._rest_s[id(target)] = now_s + call.retry_after_s
-        if call.settle is not None and attempted.verdict is not AttemptOutcome.DONE:
+        if call.settle is not None and attempted.verdict != "done":
             call.settle_once(0)
             self._failover.health.lines.freed()
         if health is not None:

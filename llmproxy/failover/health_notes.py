@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from llmproxy.exchange import Exchange
-from llmproxy.failover.verdict import Attempted, AttemptOutcome
+from llmproxy.failover.verdict import Attempted
 from llmproxy.routing.health import Health
 from llmproxy.target import Target
 from llmproxy.target_health import TargetHealth
@@ -46,7 +46,7 @@ def note_rest(health: Health, target: Target, attempted: Attempted, now_s: float
 
 def note_health(target: TargetHealth, exchange: Exchange, attempted: Attempted, now_s: float, *, probe: bool) -> None:
     """Tell the health of a target how an attempt went. One at its limit, which says until when, is well."""
-    if attempted.verdict is AttemptOutcome.FAILED and not attempted.at_limit and not attempted.call.given_up:
+    if attempted.verdict == "failed" and not attempted.at_limit and not attempted.call.given_up:
         target.breaker.fail(now_s, probe=probe)
     elif not attempted.answered:
         target.breaker.abandon(now_s, probe=probe)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from enum import Enum, auto
+from typing import Literal
 
 from llmproxy.answer import Answer
 from llmproxy.call import Call
@@ -35,19 +35,13 @@ _COMPRESSED_BYTES = 16 * 1024
 _FAILED_INSIDE = re.compile(rb'"(?:status|finish_reason)"\s*:\s*"(?:failed|error)"')
 _ERROR_FIRST = re.compile(rb'[\s\[]*\{\s*"error"\s*:\s*[{"]')
 
+AttemptOutcome = Literal["done", "failed", "unable", "refused"]
+"""The verdict on an attempt.
 
-class AttemptOutcome(Enum):
-    """The verdict on an attempt.
-
-    DONE: the client gets it. FAILED: another call may succeed, and this counts against the target. UNABLE: the target
-    is well, but cannot take this content. REFUSED: the same call with another credential may succeed, or without
-    thinking whose seals nobody here knows.
-    """
-
-    DONE = auto()
-    FAILED = auto()
-    UNABLE = auto()
-    REFUSED = auto()
+`done`: the client gets it. `failed`: another call may succeed, and this counts against the target. `unable`: the target
+is well, but cannot take this content. `refused`: the same call with another credential may succeed, or without thinking
+whose seals nobody here knows.
+"""
 
 
 @dataclass(slots=True, kw_only=True)  # frozen, it takes a microsecond more for each request
@@ -62,14 +56,14 @@ class Attempted:
     @property
     def answered(self) -> bool:
         """Return whether the target did its work, whatever it said."""
-        return self.answer is not None and self.verdict is not AttemptOutcome.REFUSED
+        return self.answer is not None and self.verdict != "refused"
 
     @property
     def failed_by_load(self) -> bool:
         """Return whether a call in its place adds to the load of an outage. One that is passed over for its content, or
         for a credential that is not valid, says nothing about the load."""
-        refused_by_limit = self.verdict is AttemptOutcome.REFUSED and self.call.status == _AT_LIMIT
-        return self.verdict is AttemptOutcome.FAILED or refused_by_limit
+        refused_by_limit = self.verdict == "refused" and self.call.status == _AT_LIMIT
+        return self.verdict == "failed" or refused_by_limit
 
     @property
     def at_limit(self) -> bool:
@@ -101,13 +95,13 @@ def judge_answer(exchange: Exchange, route: Route, call: Call, answer: Answer) -
         judge = _judge_plain if answer.framing is None else _judge_stream
         return judge(exchange, route.policy, call, answer)
     if call.other_credential:
-        return AttemptOutcome.REFUSED
+        return "refused"
     if status in route.policy.retry_on:
-        return AttemptOutcome.FAILED
+        return "failed"
     if call.other_credential is False and len(route.targets) > 1:
-        return AttemptOutcome.FAILED  # none of our credentials is good: the client's request is
+        return "failed"  # none of our credentials is good: the client's request is
     if exchange.endpoint is None or not exchange.endpoint.model:
-        return AttemptOutcome.DONE
+        return "done"
     return _judge_refusal(exchange, call, answer)
 
 
@@ -115,53 +109,53 @@ def _judge_refusal(exchange: Exchange, call: Call, answer: Answer) -> AttemptOut
     """Judge how a model refused a request that another may take."""
     status = answer.status
     if status in _UNABLE_AT_ONCE:
-        return AttemptOutcome.UNABLE
+        return "unable"
     if status in _UNABLE_BY_CODE and _code(call, answer) in _UNABLE_CODES:
-        return AttemptOutcome.UNABLE
+        return "unable"
     if status == _BAD_REQUEST and (history := history_of(exchange)) is not None and history.doubt(call):
-        return AttemptOutcome.REFUSED
-    return AttemptOutcome.DONE
+        return "refused"
+    return "done"
 
 
 def judge_error(policy: RetryPolicy, call: Call, error: ProxyError) -> AttemptOutcome:
     """Judge an attempt that ended without an answer that may be sent."""
     if isinstance(error, Untranslatable):
-        return AttemptOutcome.UNABLE
+        return "unable"
     if not error.retryable:
-        return AttemptOutcome.DONE
+        return "done"
     if isinstance(error, UpstreamError) and error.status in _NO_ANSWER:
-        return AttemptOutcome.FAILED if policy.on_connection else AttemptOutcome.DONE
+        return "failed" if policy.on_connection else "done"
     return _judge_code(policy, error.status, error.code)
 
 
 def _judge_code(policy: RetryPolicy, status: int, code: str) -> AttemptOutcome:
     """Judge an error that a provider reported in a reply of status 200, or as the first event of a stream."""
     if (_SERVER_FAILED if status == _MODEL_FAILED else status) in policy.retry_on:
-        return AttemptOutcome.FAILED
+        return "failed"
     if status in _UNABLE_AT_ONCE or (status in _UNABLE_BY_CODE and code in _UNABLE_CODES):
-        return AttemptOutcome.UNABLE
-    return AttemptOutcome.DONE
+        return "unable"
+    return "done"
 
 
 def _judge_plain(exchange: Exchange, policy: RetryPolicy, call: Call, answer: Answer) -> AttemptOutcome:
     """Judge an answer of a model: a page or nothing at all is none, and an error may come with status 200."""
     endpoint = exchange.endpoint
     if answer.status != 200 or answer.stream is not None or endpoint is None or not endpoint.model:
-        return AttemptOutcome.DONE
+        return "done"
     if not answer.body or answer.headers.get("Content-Type", "").startswith("text/html"):
-        return AttemptOutcome.FAILED if policy.on_connection else AttemptOutcome.DONE
+        return "failed" if policy.on_connection else "done"
     body = _plain_body(answer)
     if _ERROR_FIRST.match(body):
         error = read_error(read_value(body))[1]
         return _judge_code(policy, status_of(error), code_of(error) or "")
     codec = endpoint.dialect.codec
     if codec is None or call.summary is not None or not _FAILED_INSIDE.search(body):
-        return AttemptOutcome.DONE
+        return "done"
     try:
         codec.decode_response(body)
     except BadReply as failure:
         return _judge_code(policy, failure.status, failure.code)
-    return AttemptOutcome.DONE
+    return "done"
 
 
 def _plain_body(answer: Answer) -> bytes:
@@ -178,11 +172,11 @@ def _plain_body(answer: Answer) -> bytes:
 def _judge_stream(exchange: Exchange, policy: RetryPolicy, call: Call, answer: Answer) -> AttemptOutcome:
     """Judge an answer by what is held of it. What was translated has raised its error already."""
     if not answer.body and answer.stream is None:
-        return AttemptOutcome.FAILED if policy.on_connection else AttemptOutcome.DONE
+        return "failed" if policy.on_connection else "done"
     if call.summary is not None or b"error" not in answer.body:
-        return AttemptOutcome.DONE
+        return "done"
     if "Content-Encoding" in answer.headers or (event := first_error(exchange, answer.body)) is None:
-        return AttemptOutcome.DONE
+        return "done"
     return _judge_code(policy, event.status, event.code)
 
 

@@ -97,7 +97,7 @@ class RequestHandler:
         self._observer: Observer | None = None
         self._keepalive: Keepalive | None = None
         self._splice: Splice | None = None
-        self._transfer = TransferMode.LENGTH
+        self._transfer: TransferMode = "length"
         self._position: StreamPosition | None = None
         self._own = False
         self._sending = False
@@ -249,7 +249,7 @@ class RequestHandler:
             head, transfer = response_head(exchange, answer, http10=self._http10, keep_alive=keep_alive)
             answer.framing = framing_of(answer.headers, exchange.endpoint, exchange.query, answer.status)
         self._transfer = transfer
-        if transfer is not TransferMode.LENGTH and "Content-Encoding" not in answer.headers:
+        if transfer != "length" and "Content-Encoding" not in answer.headers:
             self._position = None if answer.framing is None else answer.framing.position()
         exchange.status, exchange.answered_s = answer.status, time.monotonic()
         if not exchange.charged:
@@ -258,13 +258,13 @@ class RequestHandler:
         bodiless = answer.bodiless or exchange.method == "HEAD"
         await self._begin(head, b"" if bodiless else answer.body)
         if answer.stream is not None and not bodiless and not await self._send_rest(answer.stream):
-            return keep_alive and not self._transport.is_closing() and transfer is not TransferMode.CLOSE
-        if transfer is not TransferMode.LENGTH and not bodiless:
+            return keep_alive and not self._transport.is_closing() and transfer != "close"
+        if transfer != "length" and not bodiless:
             self._transport.write(last_chunk(transfer))
         if self._client.writing_paused:
             await self._client.drain()
         exchange.outcome = "complete" if answer.error is None else "error"
-        return keep_alive and transfer is not TransferMode.CLOSE
+        return keep_alive and transfer != "close"
 
     async def _pass_frames(self, answer: Answer, upgraded: Upgraded) -> bool:
         """Accept the WebSocket, and pass on what comes until it is over. Return False: the connection is used up."""
@@ -371,7 +371,7 @@ class RequestHandler:
             self._transport.write(chunk(event, self._transfer) + last_chunk(self._transfer))
             self._saw(event)
             return
-        if self._transfer is TransferMode.CLOSE:
+        if self._transfer == "close":
             raw: socket.socket | None = self._transport.get_extra_info("socket")
             if raw is not None:
                 raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from enum import Enum
 from http import HTTPStatus
+from typing import Literal
 
 from aiohttp.helpers import rfc822_formatted_time
 
@@ -22,12 +22,9 @@ _FIELD = ": ".join
 REASONS = {status.value: status.phrase for status in HTTPStatus}
 
 
-class TransferMode(Enum):
-    """How a client knows where a body ends: by its length, by the last chunk, or because the connection closes."""
-
-    LENGTH = "length"
-    CHUNKED = "chunked"
-    CLOSE = "close"
+# Not an Enum, here and elsewhere on the way of a request: to name a member of one takes 0.3 µs in Python 3.11.
+TransferMode = Literal["length", "chunked", "close"]
+"""How a client knows where a body ends: by its length, by the last chunk, or because the connection closes."""
 
 
 def error_answer(exchange: Exchange, error: ProxyError) -> Answer:
@@ -50,12 +47,12 @@ def error_event(exchange: Exchange, error: ProxyError) -> bytes:
 
 def chunk(data: bytes, transfer: TransferMode) -> bytes:
     """Return `data`, which is not empty, as it goes over the wire."""
-    return b"%x\r\n%b\r\n" % (len(data), data) if transfer is TransferMode.CHUNKED else data
+    return b"%x\r\n%b\r\n" % (len(data), data) if transfer == "chunked" else data
 
 
 def last_chunk(transfer: TransferMode) -> bytes:
     """Return what goes over the wire after a body."""
-    return b"0\r\n\r\n" if transfer is TransferMode.CHUNKED else b""
+    return b"0\r\n\r\n" if transfer == "chunked" else b""
 
 
 def response_head(exchange: Exchange, answer: Answer, *, http10: bool, keep_alive: bool) -> tuple[bytes, TransferMode]:
@@ -75,7 +72,7 @@ def response_head(exchange: Exchange, answer: Answer, *, http10: bool, keep_aliv
     line, transfer = _transfer(answer, http10)
     if line:
         lines.append(line)
-    if transfer is TransferMode.CLOSE or not keep_alive:
+    if transfer == "close" or not keep_alive:
         lines.append("Connection: close, Upgrade" if "Upgrade" in answer.headers else "Connection: close")
     elif http10:
         lines.append("Connection: keep-alive")
@@ -102,7 +99,7 @@ def _transfer(answer: Answer, http10: bool) -> tuple[str, TransferMode]:
     """Return the header that says where the body ends, "" for none, and the mode."""
     length = answer.length if answer.stream is not None or answer.bodiless else len(answer.body)
     if length is not None:
-        return f"Content-Length: {length}" if answer.status != 204 else "", TransferMode.LENGTH  # RFC 9110, 8.6
+        return f"Content-Length: {length}" if answer.status != 204 else "", "length"  # RFC 9110, 8.6
     if answer.bodiless:
-        return "", TransferMode.LENGTH
-    return ("", TransferMode.CLOSE) if http10 else ("Transfer-Encoding: chunked", TransferMode.CHUNKED)
+        return "", "length"
+    return ("", "close") if http10 else ("Transfer-Encoding: chunked", "chunked")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from enum import Enum
+from typing import Literal
 
 from llmproxy.errors import BrokenStream
 from llmproxy.wire.framing import Frame, Framing
@@ -25,22 +25,10 @@ _QUOTE = ord('"')
 _IN_STRING = re.compile(rb'["\\]')
 _WORD = re.compile(rb"[,\] \t\r\n]")
 
-
-class _At(Enum):
-    """Where an array stands."""
-
-    BEFORE = "before the array"
-    OPENED = "in front of the first element"
-    BEHIND = "behind an element"
-    COMMA = "behind a comma"
-    ELEMENT = "inside an element that is an object or an array"
-    WORD = "inside an element that is a number or a word"
-    STRING = "inside an element that is a string"
-    CLOSED = "behind the array"
-    BROKEN = "in what is no array"
-
-
-_BETWEEN = frozenset({_At.OPENED, _At.BEHIND, _At.COMMA})
+# Where an array stands: before it, in front of its first element, behind an element, behind a comma, inside an element
+# that is an object or an array (`element`), a number or a word (`word`) or a string, behind it, in what is no array.
+_At = Literal["before", "opened", "behind", "comma", "element", "word", "string", "closed", "broken"]
+_BETWEEN = frozenset({"opened", "behind", "comma"})
 
 
 class ArrayScanner:
@@ -49,7 +37,7 @@ class ArrayScanner:
     __slots__ = ("_at", "_begin", "_depth", "_escaped", "_quoted")
 
     def __init__(self, *, inside: bool = False) -> None:
-        self._at = _At.BEHIND if inside else _At.BEFORE
+        self._at: _At = "behind" if inside else "before"
         self._depth = 0
         self._quoted = self._escaped = False
         self._begin = 0
@@ -61,15 +49,15 @@ class ArrayScanner:
 
     @property
     def behind_element(self) -> bool:
-        return self._at is _At.BEHIND
+        return self._at == "behind"
 
     @property
     def closed(self) -> bool:
-        return self._at is _At.CLOSED
+        return self._at == "closed"
 
     @property
     def broken(self) -> bool:
-        return self._at is _At.BROKEN
+        return self._at == "broken"
 
     @property
     def begin(self) -> int:
@@ -83,21 +71,21 @@ class ArrayScanner:
         place, size = 0, len(data)
         while place < size:
             at = self._at
-            if at is _At.ELEMENT:
+            if at == "element":
                 place = self._in_element(data, place)
-            elif at is _At.STRING:
+            elif at == "string":
                 place = self._in_string(data, place)
-                self._at = at if self._quoted else _At.BEHIND
-            elif at is _At.WORD:
+                self._at = at if self._quoted else "behind"
+            elif at == "word":
                 match = _WORD.search(data, place)
                 place = match.start() if match else size
-                self._at = at if match is None else _At.BEHIND
-            elif at is _At.BROKEN:
+                self._at = at if match is None else "behind"
+            elif at == "broken":
                 break
             else:
                 place = self._between(data, place)
                 continue
-            if self._at is _At.BEHIND:
+            if self._at == "behind":
                 ends.append((self._begin, place))
         self._begin -= size
         return ends
@@ -108,16 +96,16 @@ class ArrayScanner:
             return blanks.end()
         sign = data[place : place + 1]
         at = self._at
-        if at is _At.BEFORE and sign in _BOM:
+        if at == "before" and sign in _BOM:
             pass
-        elif at is _At.BEFORE:
-            self._at = _At.OPENED if sign == b"[" else _At.BROKEN
-        elif at is _At.CLOSED:
-            self._at = _At.BROKEN
-        elif sign == b"]" and at is not _At.COMMA:
-            self._at = _At.CLOSED
-        elif at is _At.BEHIND:
-            self._at = _At.COMMA if sign == b"," else _At.BROKEN
+        elif at == "before":
+            self._at = "opened" if sign == b"[" else "broken"
+        elif at == "closed":
+            self._at = "broken"
+        elif sign == b"]" and at != "comma":
+            self._at = "closed"
+        elif at == "behind":
+            self._at = "comma" if sign == b"," else "broken"
         else:
             return self._open(sign, place)
         return place + 1
@@ -126,12 +114,12 @@ class ArrayScanner:
         """Begin an element."""
         self._begin = place
         if sign in b"{[":
-            self._at, self._depth = _At.ELEMENT, 0
+            self._at, self._depth = "element", 0
             return place
         if sign == b'"':
-            self._at, self._quoted = _At.STRING, True
+            self._at, self._quoted = "string", True
             return place + 1
-        self._at = _At.BROKEN if sign in b",]}:" else _At.WORD
+        self._at = "broken" if sign in b",]}:" else "word"
         return place
 
     def _in_element(self, data: bytes | bytearray, place: int) -> int:
@@ -152,7 +140,7 @@ class ArrayScanner:
             else:
                 self._depth -= place - match.start()
                 if self._depth <= 0:
-                    self._at = _At.BEHIND
+                    self._at = "behind"
                     return place + self._depth
         return place
 

@@ -70,8 +70,7 @@ class Client(msgspec.Struct, kw_only=True):
         return self.name or self.address
 
 
-@dataclass(slots=True, kw_only=True)
-class ClientRequest:
+class ClientRequest(msgspec.Struct, kw_only=True):
     """One request of a client, or what translation makes of it for a provider.
 
     `path` is below the provider's prefix where there is one, `full_path` as the client sent it; `query` is without the

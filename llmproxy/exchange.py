@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields
+from copy import copy
+
+import msgspec
 
 from llmproxy.answer import Answer
 from llmproxy.body import Body
@@ -92,8 +94,8 @@ class MemoryBudget:
                 self.relieved()
 
 
-@dataclass(slots=True, kw_only=True)
-class Exchange(ClientRequest):
+# A struct: as a dataclass, to make one took 5.2 in place of 1.4 µs and a view 10 in place of 1.
+class Exchange(ClientRequest, kw_only=True):
     """One client request and all we learn about it, until the last byte of the answer.
 
     `calls` are the calls made for it, in order, and `call` is the one whose answer it gets: the last of them, or one
@@ -113,9 +115,9 @@ class Exchange(ClientRequest):
 
     route: Route | None = None
     call: Call | None = None
-    calls: list[Call] = field(default_factory=list)
+    calls: list[Call] = msgspec.field(default_factory=list)
     answer: Answer | None = None
-    summary: Summary = field(default_factory=Summary)
+    summary: Summary = msgspec.field(default_factory=Summary)
     status: int | None = None
     sent_bytes: int = 0
     held_bytes: int = 0
@@ -125,8 +127,8 @@ class Exchange(ClientRequest):
     ended_s: float | None = None
     outcome: str = ""
     error: ProxyError | None = None
-    muted: set[str] = field(default_factory=set)
-    notes: dict[str, object] = field(default_factory=dict)
+    muted: set[str] = msgspec.field(default_factory=set)
+    notes: dict[str, object] = msgspec.field(default_factory=dict)
     cache: str | None = None
     rerouted_from: str | None = None
     own: bool = False
@@ -173,11 +175,8 @@ class Exchange(ClientRequest):
             self.budget.release_all(self)
 
     def view(self) -> Exchange:
-        """Return a copy, for callers that change some of its values. `copy.copy` takes 12 µs."""
-        view = object.__new__(Exchange)
-        for name in _FIELDS:
-            setattr(view, name, getattr(self, name))
-        return view
+        """Return a copy, for callers that change some of its values."""
+        return copy(self)
 
     @property
     def thread_id(self) -> str | None:
@@ -212,6 +211,3 @@ def _names_session(body: Body, codec: Codec, *, named: bool) -> bool:
     rules = " ".join(block.text for block in blocks)
     schema = request.format.schema if request.format is not None else None
     return bool(_TITLE(rules)) or "title" in ((schema or {}).get("properties") or {})
-
-
-_FIELDS = tuple(field.name for field in fields(Exchange))

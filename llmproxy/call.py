@@ -81,7 +81,10 @@ class Call(msgspec.Struct, kw_only=True):
     @property
     def upstream_s(self) -> float:
         """Return how many seconds it took until its answer was certain, or it failed, translation not counted."""
-        return 0.0 if self.ended_s is None else max(self.ended_s - self.started_s - self.translate_s, 0.0)
+        if self.ended_s is None:
+            return 0.0
+        took_s = self.ended_s - self.started_s - self.translate_s
+        return took_s if took_s > 0.0 else 0.0
 
     def end_running(self) -> None:
         """Count the call as over at its target. Called again it does nothing."""

@@ -109,7 +109,7 @@ class ClientRequest(msgspec.Struct, kw_only=True):
         if name is None:
             headers = self.headers
             for header in SESSION_HEADERS:
-                if name := headers.get(header):
+                if header in headers and (name := headers[header]):  # `get` takes three times as long to find none
                     break
             else:
                 return None

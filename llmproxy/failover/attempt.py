@@ -51,7 +51,11 @@ class Attempts:
             target.health.running += 1
             call.running = True
         try:
-            answer = await self._answer(exchange, call, content=route.policy.first_token_s is not None)
+            history, content = history_of(exchange), route.policy.first_token_s is not None
+            if history is None:
+                answer = await self._answer_as_it_is(exchange, call, content=content)
+            else:
+                answer = await self._answer_sealed(exchange, call, history, content=content)
         except BaseException as error:
             call.end_running()
             if isinstance(error, ProxyError):
@@ -66,12 +70,6 @@ class Attempts:
         if target.provider.secrets:
             hide_keys(answer, target.provider.secrets)
         return answer
-
-    async def _answer(self, exchange: Exchange, call: Call, *, content: bool) -> Answer:
-        """Return the target's answer, which is certain; with `content` a stream from its first content on."""
-        if (history := history_of(exchange)) is not None:
-            return await self._answer_sealed(exchange, call, history, content=content)
-        return await self._answer_as_it_is(exchange, call, content=content)
 
     async def _answer_sealed(self, exchange: Exchange, call: Call, history: SealedHistory, *, content: bool) -> Answer:
         """Return the answer to a request with sealed thinking, which is sent without what the target refuses of it."""
@@ -90,6 +88,7 @@ class Attempts:
         return answer
 
     async def _answer_as_it_is(self, exchange: Exchange, call: Call, *, content: bool) -> Answer:
+        """Return the target's answer, which is certain; with `content` a stream from its first content on."""
         embeddings = self._translator.embeddings(exchange, call)
         if embeddings is not None:
             return await embeddings.answer(lambda sent: self._open_call(exchange, sent, call))
@@ -163,7 +162,7 @@ class Attempts:
             call.other_credential = provider.replace_credential(request, answer.status, rest_s)
             if call.credential and call.credential == exchange.credential and answer.status == _AT_LIMIT:
                 call.other_credential = False  # what the request names exists for this one alone
-        elif call.used_up_s is not None and answer.status < 400:
+        elif call.limits and call.used_up_s is not None and answer.status < 400:
             call.other_credential = provider.replace_credential(request, _AT_LIMIT, call.used_up_s)
         if call.other_credential is False:
             call.credentials_rest_s = provider.credentials_rest_s()

@@ -180,7 +180,8 @@ class Metrics:
         """Count an exchange that ended. Called exactly once for each that began."""
         self.in_flight -= 1
         self.recorded += 1
-        target, error, summary = exchange.target, exchange.error, exchange.summary
+        error, summary = exchange.error, exchange.summary
+        target = exchange.calls[-1].target if exchange.calls else None  # as the property does, without a call
         # Everything that decides the labels is part of the key.
         key = (
             exchange.method,
@@ -197,7 +198,8 @@ class Metrics:
         if exchange.outcome == "cancelled":
             requests.cancelled += 1
         if exchange.received_s is not None and exchange.answered_s is not None:
-            requests.proxy_times.observe(max(exchange.answered_s - exchange.received_s - exchange.upstream_s, 0.0))
+            own_s = exchange.answered_s - exchange.received_s - exchange.upstream_s
+            requests.proxy_times.observe(own_s if own_s > 0.0 else 0.0)
         if calls is not None:
             calls.add(summary.usage)
             calls.add_cost(exchange.cost_usd, unknown=exchange.cost_usd is None and exchange.cost_unknown)

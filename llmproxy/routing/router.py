@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Container, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from functools import partial
 from typing import TypeVar
@@ -40,23 +40,22 @@ class ResolvedPath:
 
     `endpoint` is None for an unknown path. `provider` is set when the path selects it (a prefix, or caught by `llm:`);
     otherwise the model selects it. `path` is the part below the prefix, byte for byte; `template` names the path in
-    metrics.
+    metrics. `signed` says that its requests are signed with their bodies, `needs_authorization` that they must have the
+    header Authorization, whatever that says.
     """
 
     endpoint: Endpoint | None
     provider: Provider | None
     path: str
     template: str
+    signed: bool = field(init=False)
+    needs_authorization: bool = field(init=False)
 
-    @property
-    def signed(self) -> bool:
-        """Return whether its requests are signed with their bodies."""
-        return self.endpoint is not None and self.endpoint.dialect.holds_bodies
-
-    @property
-    def needs_authorization(self) -> bool:
-        """Return whether its requests must have the header Authorization, whatever that says."""
-        return self.endpoint is not None and self.endpoint.dialect.needs_authorization and self.provider is None
+    def __post_init__(self) -> None:
+        dialect = None if self.endpoint is None else self.endpoint.dialect
+        must_authorize = dialect is not None and dialect.needs_authorization and self.provider is None
+        object.__setattr__(self, "signed", dialect is not None and dialect.holds_bodies)
+        object.__setattr__(self, "needs_authorization", must_authorize)
 
 
 class Router:

@@ -415,7 +415,8 @@ class RequestHandler:
         exchange, shared = self._exchange, self._shared
         exchange.ended_s = time.monotonic()
         try:
-            exchange.outcome = outcome_of(exchange, self._answer, reads=not self._client.writing_paused)
+            reads = exchange.outcome == "complete" or not self._client.writing_paused
+            exchange.outcome = outcome_of(exchange, self._answer, reads=reads)
             if not self._own:
                 pipeline = self._runtime.pipeline
                 pipeline.finish(exchange)

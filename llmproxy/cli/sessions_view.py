@@ -23,7 +23,6 @@ from llmproxy.cli.tables import (
     parse_timestamp,
     render_table,
     text_cell,
-    tokens_cell,
 )
 from llmproxy.cli.trace.rows import LOOPBACK
 from llmproxy.console.formatting import UNKNOWN, format_age, format_cost, format_short
@@ -132,7 +131,6 @@ _COLUMNS = (
     TableColumn("errors", lambda row: errors_cell(row.get("errors"))),
     TableColumn("models", _models, 60, least=8, enough=15),
     TableColumn("in", _tokens("input"), 80),
-    TableColumn("cached", tokens_cell("cache_read"), 80),
     TableColumn("out", _tokens("output"), 80),
     TableColumn("cost", _cost_cell, 70),
 )

@@ -347,7 +347,7 @@ SESSIONS_PAGE: dict[str, Any] = {
             "requests": 61,
             "errors": 2,
             "models": [_OPUS, "claude-haiku-4-5"],
-            "tokens": {"input": 2_913_000, "output": 71_200, "cache_read": 2_840_000},
+            "tokens": {"input": 2_913_000, "output": 71_200},
             "cost_usd": 3.87,
         },
         {
@@ -370,7 +370,7 @@ SESSIONS_PAGE: dict[str, Any] = {
             "requests": 1,
             "errors": 0,
             "models": ["gpt-4o-mini"],
-            "tokens": {},
+            "tokens": {"input": 0, "output": 0},
         },
     ],
 }

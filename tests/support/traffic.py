@@ -143,6 +143,16 @@ TRAFFIC: tuple[dict[str, Any], ...] = (
         "duration_ms": 0.4,
         "finish_reason": None,
     },
+    {
+        "model": "通义千问-超大杯-🙂",
+        "served_model": "qwen3-max-2025-09-23-instruct-preview",
+        "provider": "dashscope",
+        "session": "夜间摘要",
+        "usage": _usage(1_200, 85),
+        "client": {"address": "10.0.0.9", "agent": "httpx", "name": "安娜"},
+        "duration_ms": 950.0,
+        "attempts": [_attempt("dashscope")],
+    },
 )
 
 

@@ -60,7 +60,7 @@ def test_after_a_resize_the_last_rows_are_drawn_again_within_the_window(tmp_path
     tail._redraw(5)
 
     drawn = Text.from_ansi(window.getvalue()).plain.splitlines()
-    assert [line.split()[1] for line in drawn if line] == ["id", "000006", "000007", "000008", "000009", "00000a"]
+    assert [line.split()[1] for line in drawn if line] == ["id", "000007", "000008", "000009", "00000a", "00000b"]
     assert max(map(cell_len, drawn)) <= 80
 
 

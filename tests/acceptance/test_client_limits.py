@@ -74,6 +74,8 @@ def with_google(url: str, retries: int) -> int:
         client.models.generate_content(model="gpt-x", contents="hi", config={"max_output_tokens": 1})
     except google_errors.ClientError as error:
         return error.code
+    finally:
+        client.close()
     return 200
 
 
@@ -91,6 +93,8 @@ def with_boto3(url: str, retries: int) -> int:
         client.converse(modelId="gpt-x", messages=hi, inferenceConfig={"maxTokens": 1})
     except ClientError as error:
         return {"ThrottlingException": 429, "ServiceQuotaExceededException": 400}[error.response["Error"]["Code"]]
+    finally:
+        client.close()
     return 200
 
 

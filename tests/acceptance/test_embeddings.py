@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -119,8 +120,9 @@ def invoke(url: str, model: str, body: dict[str, Any]) -> tuple[dict[str, Any], 
         aws_access_key_id="dummy",
         aws_secret_access_key="dummy",
     )
-    answer = client.invoke_model(modelId=model, body=json.dumps(body))
-    return json.loads(answer["body"].read()), answer["ResponseMetadata"]["HTTPHeaders"]
+    with contextlib.closing(client):
+        answer = client.invoke_model(modelId=model, body=json.dumps(body))
+        return json.loads(answer["body"].read()), answer["ResponseMetadata"]["HTTPHeaders"]
 
 
 def by_titan(url: str, model: str, texts: list[str]) -> tuple[list[list[float]], int | None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import subprocess
 import tomllib
@@ -37,24 +38,26 @@ def variables_of(output: str) -> dict[str, str]:
 
 
 def _ask_openai() -> str:
-    answer = openai.OpenAI().chat.completions.create(model="m", messages=[{"role": "user", "content": "Hi"}])
+    with openai.OpenAI() as client:
+        answer = client.chat.completions.create(model="m", messages=[{"role": "user", "content": "Hi"}])
     return answer.choices[0].message.content or ""
 
 
 def _ask_anthropic() -> str:
     content = [{"role": "user", "content": "Hi"}]
-    answer = anthropic.Anthropic().messages.create(model="m", max_tokens=9, messages=content)  # type: ignore[arg-type]  # the SDK names a class
+    with anthropic.Anthropic() as client:
+        answer = client.messages.create(model="m", max_tokens=9, messages=content)  # type: ignore[arg-type]  # the SDK names a class
     return str(getattr(answer.content[0], "text", ""))
 
 
 def _ask_gemini() -> str:
-    client = genai.Client()  # it closes its connections when it is not referenced
-    return client.models.generate_content(model="m", contents="Hi").text or ""
+    with genai.Client() as client:
+        return client.models.generate_content(model="m", contents="Hi").text or ""
 
 
 def _ask_bedrock() -> str:
-    client = boto3.session.Session().client("bedrock-runtime")
-    answer = client.converse(modelId="m", messages=[{"role": "user", "content": [{"text": "Hi"}]}])
+    with contextlib.closing(boto3.session.Session().client("bedrock-runtime")) as client:
+        answer = client.converse(modelId="m", messages=[{"role": "user", "content": [{"text": "Hi"}]}])
     return str(answer["output"]["message"]["content"][0]["text"])
 
 

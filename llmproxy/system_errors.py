@@ -37,7 +37,7 @@ def explain_fault(error: BaseException) -> str:
 
 def _explain(error: OSError) -> str:
     number, text = error.errno, error.strerror
-    if number and error.filename is None:
+    if number and error.filename is None and (not text or "('" in text):  # asyncio puts addresses into its texts
         return _words_of(number)
     if text:
         return text.lower()

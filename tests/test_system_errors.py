@@ -38,6 +38,7 @@ def _tls(reason: str) -> ssl.SSLError:
         ),
         (FileNotFoundError(errno.ENOENT, "No such file or directory", "/etc/x"), "no such file or directory"),
         (OSError(errno.EINVAL, "Not a regular file", "/dev/null"), "not a regular file"),
+        (OSError(errno.EBADF, "standard output is closed"), "standard output is closed"),
         (socket.gaierror(socket.EAI_NONAME, "Name or service not known"), "unknown host"),
         (socket.gaierror(socket.EAI_AGAIN, "Temporary failure"), "the name service (DNS) does not answer"),
         (TimeoutError(), "no answer in time"),

@@ -133,7 +133,7 @@ async def test_health_shows_what_waits_and_why(tmp_path: Path) -> None:
     place.rmdir()
     place.write_text("no directory any more")
     audit.on_end(ended())
-    await until_async(lambda: audit.describe()["fault"] == "Not a directory", "the fault to be reported")
+    await until_async(lambda: audit.describe()["fault"] == "not a directory", "the fault to be reported")
     state = audit.describe()
     assert (state["lost"], state["waiting"], state["path"]) == (0, 1, str(place / "a.jsonl"))
     place.unlink()

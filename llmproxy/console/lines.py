@@ -205,7 +205,8 @@ def _joined(parts: list[_Part], width: int | None) -> str:
 def _narrow(parts: list[_Part], width: int) -> None:
     """Leave out the least important parts, then the space that lines them up, then the provider; cut what still does
     not fit, an error first."""
-    room = width - sum(_LEAST_CUT for part in parts if part.cut and _columns(part.text) > _LEAST_CUT)
+    least = max(width // 3, _LEAST_CUT)
+    room = width - sum(min(_columns(part.text), least) for part in parts if part.cut)
     for step in (_drop, _strip, _drop_all):
         step(parts, room)
     over = sum(_columns(part.text) for part in parts) - width
@@ -218,7 +219,7 @@ def _narrow(parts: list[_Part], width: int) -> None:
 
 
 def _needed(parts: list[_Part]) -> int:
-    return sum(_columns(part.text) for part in parts if not part.cut or _columns(part.text) <= _LEAST_CUT)
+    return sum(_columns(part.text) for part in parts if not part.cut)
 
 
 def _drop(parts: list[_Part], room: int, least: int = 2) -> None:

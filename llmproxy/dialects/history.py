@@ -83,7 +83,9 @@ def add_content(role: str, content: object, texts: frozenset[str], silent: froze
 def add(role: str, text: object, pieces: list[Piece]) -> None:
     """Add a text that is not blank."""
     if isinstance(text, str):
-        trimmed = text.strip() if len(text) > _SHORT else " ".join(text.split())
+        # The usual case, in which there is nothing to level out: 3,500 instructions instead of 14,000.
+        level = len(text) > _SHORT or ("  " not in text and text.isprintable())
+        trimmed = text.strip() if level else " ".join(text.split())
         if trimmed:
             pieces.append((role, trimmed))
 

@@ -14,10 +14,8 @@ from zlib import crc32
 
 from llmproxy.dialects.history import ASSISTANT, CALL, MADE, TOOL, USER, Piece
 
-# A request usually adds a few pieces to an earlier one: the keys of the longest beginnings are built first, those of
-# shorter ones on demand. For 200 KB in 190 pieces the last 16 take 120 µs, a SHA-256 of everything with a key at each
-# piece 250 µs.
-NEAR = 16
+# A request usually adds an answer and a turn to an earlier one: the keys of these beginnings are built first, those of
+# shorter ones on demand. A key takes 6 µs for a long piece, of which a session of 300 KB has 400.
 MAX_HASHES = 256
 # Seeds that separate equal texts of different roles.
 _ROLE_SEEDS = {role: crc32(role.encode()) for role in (USER, ASSISTANT, CALL, TOOL)}
@@ -46,8 +44,9 @@ class PrefixHashes:
     """The keys of `pieces`, at least one, with their `sums` where they are known, for `tenant`. Those in `known` are
     not built again; those that are built are added.
 
-    `near` has those of the longest beginnings, the longest first. `learned` has those that later requests look up: of
-    the whole request, and of it without its last turn, which may be edited, or be the beginning of an answer.
+    `near` has those of the beginnings without some of the last turn and of the answer before it, the longest first.
+    `learned` has those that later requests look up: of the whole request, and of it without its last turn, which may be
+    edited, or be the beginning of an answer.
     """
 
     __slots__ = ("_known", "_near_from", "_pieces", "_sums", "_tenant", "_turn", "near")
@@ -63,9 +62,9 @@ class PrefixHashes:
         self._tenant = tenant
         self._pieces = pieces
         self._sums = running_sums(pieces) if sums is None else sums
-        self._turn = _before_last_turn(pieces)
         count = len(pieces)
-        self._near_from = max(min(count - NEAR, self._turn - 1 if self._turn else count), 0)
+        self._turn = _before_turn(pieces, count)
+        self._near_from = max(_before_turn(pieces, self._turn) - 1, 0)
         self.near = self._keys(self._near_from, count)
 
     @property
@@ -114,10 +113,9 @@ def _bytes(text: str) -> bytes:
         return text.encode("utf-16-le", "surrogatepass")
 
 
-def _before_last_turn(pieces: Sequence[Piece]) -> int:
-    """Count the pieces before the client's last turn, or before an answer that the client began itself."""
-    end = len(pieces)
-    has_answer = bool(pieces) and pieces[-1][0] in MADE
-    while end and (pieces[end - 1][0] in MADE) is has_answer:
+def _before_turn(pieces: Sequence[Piece], end: int) -> int:
+    """Count the pieces before the turn that ends at `end`: the client's, or the answer before it."""
+    answers = end > 0 and pieces[end - 1][0] in MADE
+    while end and (pieces[end - 1][0] in MADE) is answers:
         end -= 1
     return end

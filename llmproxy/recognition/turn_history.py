@@ -12,12 +12,14 @@ from typing import NamedTuple
 from llmproxy.body import Body
 from llmproxy.dialects.dialect import Readers
 from llmproxy.dialects.history import NO_HISTORY, History, Piece
-from llmproxy.recognition.prefix_hash import NEAR, KnownKeys, RunningSum, running_sums
+from llmproxy.recognition.prefix_hash import KnownKeys, RunningSum, running_sums
 from llmproxy.wire.repeated_json import ReadObject
 
 _NAME = "recognition.history"
-# Clients change the last messages that they sent, such as the places of their cache marks.
-_RECENT = 8
+# Clients change the last messages that they sent, such as the places of their cache marks, and requests of one
+# conversation overtake each other: with eight at a time 22 KB of 300 are read again, with 8 marks 65 KB.
+_RECENT = 32
+_KEPT_KEYS = 16
 
 
 class _Mark(NamedTuple):
@@ -81,6 +83,6 @@ def _continued(read: ReadObject, readers: Readers) -> ReadHistory:
             marks.append(at)
     same = known[-1].pieces if known else 0
     sums = running_sums(pieces, earlier.sums[: same + 1])
-    keys = {each: key for each, key in earlier.keys.items() if same - NEAR <= each[1] <= same}
+    keys = {each: key for each, key in earlier.keys.items() if same - _KEPT_KEYS <= each[1] <= same}
     result = read.derived[_NAME] = ReadHistory(History(pieces, at.messages, at.last), sums, keys, marks)
     return result

@@ -152,6 +152,14 @@ def test_white_space_does_not_count_in_short_texts(text: str) -> None:
     assert pieces == [(USER, "Hello, you")]
 
 
+@given(st.text(st.sampled_from("ab \n\t\x1c\x85\xa0\u200b\u2003\u2028\u3000é"), max_size=12))
+def test_a_short_text_is_levelled_out_as_by_its_words(text: str) -> None:
+    pieces: list[Piece] = []
+    add(USER, text, pieces)
+    words = " ".join(text.split())
+    assert pieces == ([(USER, words)] if words else [])
+
+
 @pytest.mark.parametrize("text", ["", " \n", None, 3, ["Hello"]])
 def test_what_says_nothing_is_no_piece(text: object) -> None:
     pieces: list[Piece] = []

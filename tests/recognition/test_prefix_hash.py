@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmproxy.dialects.history import ASSISTANT, CALL, TOOL, USER, Piece
-from llmproxy.recognition.prefix_hash import MAX_HASHES, NEAR, PrefixHashes
+from llmproxy.dialects.history import ASSISTANT, CALL, MADE, TOOL, USER, Piece
+from llmproxy.recognition.prefix_hash import MAX_HASHES, PrefixHashes
 
 
 def conversation(count: int) -> list[Piece]:
@@ -17,7 +17,7 @@ def all_keys(hashes: PrefixHashes) -> list[str]:
     return [*hashes.near, *hashes.further()]
 
 
-@pytest.mark.parametrize("count", [1, 2, 3, NEAR, NEAR + 1, 40, 170])
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 40, 170])
 def test_each_beginning_has_the_key_that_it_had_as_a_whole(count: int) -> None:
     keys = all_keys(PrefixHashes("tenant", conversation(count)))
     assert keys == [PrefixHashes("tenant", conversation(number)).whole for number in range(count, 0, -1)]
@@ -37,8 +37,17 @@ def test_what_a_request_is_known_by_is_found_by_every_longer_one(pieces: list[Pi
 def test_no_more_than_one_key_a_piece_is_looked_for_and_the_longest_first() -> None:
     hashes = PrefixHashes("tenant", conversation(1000))
     keys = all_keys(hashes)
-    assert len(hashes.near) == NEAR and len(keys) == MAX_HASHES
-    assert [hashes.length_at(place) for place in (0, NEAR, len(keys) - 1)] == [1000, 1000 - NEAR, 1001 - MAX_HASHES]
+    assert len(hashes.near) == 3 and len(keys) == MAX_HASHES
+    assert [hashes.length_at(place) for place in (0, 3, len(keys) - 1)] == [1000, 997, 1001 - MAX_HASHES]
+
+
+@given(st.lists(st.sampled_from([USER, ASSISTANT, CALL, TOOL]), min_size=1, max_size=30), st.integers(1, 30))
+def test_the_keys_of_a_request_without_its_answer_and_the_next_turn_are_built_first(roles: list[str], more: int) -> None:
+    request = [(role, f"text {number}") for number, role in enumerate(roles)]
+    if request[-1][0] in MADE:
+        request.append((USER, "begin"))
+    answered = [*request, *[(CALL, "answer")] * more, *[(TOOL, "turn")] * more]
+    assert PrefixHashes("tenant", request).whole == PrefixHashes("tenant", answered).near[-1]
 
 
 def test_a_request_is_known_as_a_whole_and_without_its_last_turn() -> None:

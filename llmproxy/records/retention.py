@@ -43,14 +43,17 @@ class Retention:
         self._max_age_s = max_age_s
         self._max_bytes = max_bytes
         self._total_bytes = self._added_bytes = 0
+        self._count: int | None = None  # of files of records, None where others may have changed the rest
         self._measured_s = float("-inf")
         self._aged_s = float("-inf")
         self._begun = False
 
-    def wrote(self, size_bytes: int) -> None:
-        """Count bytes added to a file."""
+    def wrote(self, size_bytes: int, *, files: int = 0) -> None:
+        """Count bytes that were added to a file, or to so many new `files` of records."""
         self._total_bytes += size_bytes
         self._added_bytes += size_bytes
+        if self._count is not None:
+            self._count += files
 
     def run(self, taken_bytes: int = 0) -> None:
         """Remove files beyond the limits when a check is due; cheap otherwise. `taken_bytes` are taken by others."""
@@ -69,8 +72,21 @@ class Retention:
                 self._remove_oldest(limit_bytes)
 
     def _measure(self) -> None:
-        self._measured_s, self._added_bytes = time.monotonic(), 0
-        self._total_bytes = sum(self._size(path) for path, _ in self._files())
+        """Measure all files, unless there are as many as this process knows of: then no other one wrote here. To look
+        at each of them takes as long as writing it, and every 20th byte makes it due.
+        """
+        now_s, count = time.monotonic(), self._count_files()
+        self._added_bytes = 0
+        if count is None or count != self._count or now_s - self._measured_s >= _MEASURE_S:
+            self._measured_s, self._count = now_s, count
+            self._total_bytes = sum(self._size(path) for path, _ in self._files())
+
+    def _count_files(self) -> int | None:
+        """Count the files in the directories of days; None beside files of days, to which others may add lines."""
+        names = _listed(self._directory)
+        if any(DAY_FILE_NAME.fullmatch(name) for name in names):
+            return None
+        return sum(len(_listed(os.path.join(self._directory, name))) for name in names if DAY_NAME.fullmatch(name))
 
     def _remove_unfinished(self) -> None:
         for folder in [self._directory, *(os.path.join(self._directory, day) for day in self._days())]:
@@ -103,7 +119,8 @@ class Retention:
                 self._shorten(path, self._size(path) - (self._total_bytes - target_bytes))
             else:
                 self._drop(path)
-        self._measure()  # no file of ours is left: the count was wrong
+        self._count = None
+        self._measure()  # no file of ours is left: the total was wrong
 
     def _shorten(self, path: str, keep_bytes: int) -> None:
         """Keep the last lines of today's file, `keep_bytes` at most. Readers never see half a file."""
@@ -118,6 +135,8 @@ class Retention:
         size = self._size(path) if self._max_bytes is not None else 0
         if _remove(path):
             self._total_bytes -= size
+            if self._count is not None:
+                self._count -= 1
 
     def _files(self) -> Iterator[tuple[str, str]]:
         """Yield the trace files, oldest first, each with the end of its time (`2026-11-21/235959.999`). Empty

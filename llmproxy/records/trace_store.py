@@ -66,7 +66,7 @@ class RecordFiles:
             with contextlib.suppress(OSError):
                 os.unlink(hidden)
             raise
-        self._retention.wrote(len(text))
+        self._retention.wrote(len(text), files=1)
 
     def flush(self) -> None:
         self._retention.run()

@@ -74,6 +74,27 @@ def test_the_oldest_go_when_all_together_are_too_large(tmp_path: Path) -> None:
     assert newer.exists()
 
 
+def test_files_are_looked_at_again_only_where_others_wrote(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[Path] = []
+    monkeypatch.setattr(Retention, "_size", lambda _, path: (looked.append(Path(path)), os.stat(path).st_size)[1])
+    kept = [record(tmp_path, timedelta(seconds=60), number=number) for number in range(10)]
+    retention = Retention(str(tmp_path), None, 2000)
+    retention.run()
+    assert looked == kept
+    for number in range(10, 50):
+        kept.append(record(tmp_path, timedelta(seconds=60), number=number))
+        retention.wrote(100, files=1)
+        retention.run()
+        assert min(number + 1, 18) <= len(left(tmp_path)) <= 20
+    removed = len(kept) - len(left(tmp_path))
+    assert left(tmp_path) == set(kept[removed:])
+    assert looked == kept[:10] + kept[:removed], "at the beginning, and when they go"
+    others = {record(tmp_path, timedelta(seconds=50), number=number) for number in range(15)}
+    retention.wrote(101)
+    retention.run()
+    assert others < left(tmp_path) and 1800 <= 100 * len(left(tmp_path)) <= 2000
+
+
 def test_of_the_lines_of_today_the_last_stay(tmp_path: Path) -> None:
     past, today = tmp_path / "2020-01-01.jsonl", tmp_path / f"{datetime.now(UTC):%Y-%m-%d}.jsonl"
     past.write_bytes(b"x" * 5000)

@@ -98,20 +98,19 @@ def accounting_errors(port: int, case: Case) -> list[str]:
     """Send a fixed number of requests of `case`, and compare the counters and ids."""
     time.sleep(0.5)  # for what an earlier client left behind
     before = read(port, case.template)
-    body = case.body
 
-    def ask(count: int) -> list[str | None]:
+    def ask(numbers: range) -> list[str | None]:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
         ids = []
-        for _ in range(count):
-            connection.request("POST", case.path, body, _HEADERS)
+        for number in numbers:
+            connection.request("POST", case.path, case.body_of(number), _HEADERS)
             reply = connection.getresponse()
             reply.read()
             ids.append(reply.getheader("x-request-id") if reply.status == 200 else f"status {reply.status}")
         connection.close()
         return ids
 
-    shares = [EXACT_REQUESTS // case.connections] * case.connections
+    shares = [range(first, EXACT_REQUESTS, case.connections) for first in range(case.connections)]
     with ThreadPoolExecutor(case.connections) as pool:
         ids = [each for share in pool.map(ask, shares) for each in share]
     due = expected(len(ids), case)

@@ -11,6 +11,18 @@ RELAYED = "chat 1 KB, 32 connections"
 RELAYED_STREAM = "stream of 40 chunks, 16 connections"
 
 
+def _short(name: str, limit: float, *, distinct: bool = False) -> Case:
+    """Requests of 1 KB."""
+    return Case(
+        name=f"{name}, 1 KB, 32 connections",
+        body_bytes=1_000,
+        stream=False,
+        connections=32,
+        limit=limit,
+        distinct=distinct,
+    )
+
+
 def _agent(name: str, limit: float) -> Case:
     """Return an agent's turns of 300 KB."""
     return Case(
@@ -56,7 +68,6 @@ CACHED = (
     Case(name="cache hit, 1 KB, 32 connections", body_bytes=1_000, stream=False, connections=32, limit=4, cached=True),
     Case(name="cached stream, 16 connections", body_bytes=1_000, stream=True, connections=16, limit=1, cached=True),
 )
-RECOGNISED = (Case(name="sessions, 1 KB, 32 connections", body_bytes=1_000, stream=False, connections=32, limit=10),)
 GEMINI = (
     Case(
         name="gemini 1 KB, 32 connections",
@@ -178,10 +189,10 @@ ROUTED_IN_REDIS = (
     ),
 )
 AGENT_RELAYED = (_agent("relay", 3.8),)
-AGENT_RECOGNISED = (_agent("sessions", 6),)
-AGENT_TRACED = (_agent("trace", 8),)
-AGENT_WATCHED = (_agent("printer, sessions and trace", 10),)
-AGENT_CACHED = (_agent("cache, misses", 6),)
+RECOGNISED = (_short("sessions", 6), _agent("sessions", 6))
+TRACED = (_short("trace", 9), _agent("trace", 8))
+SEEN = (_short("printer, sessions and trace", 11), _agent("printer, sessions and trace", 10))
+MISSED = (_short("cache, misses", 7, distinct=True), _agent("cache, misses", 6))
 AGENT_TRANSLATED = (_agent("chat translated into messages", 12),)
 _CACHING = """
 middlewares:
@@ -221,7 +232,7 @@ _TRACING = """
 middlewares:
   - {type: trace, config: {directory: ./traces, max_total_size: 64MB}}
 """
-_WATCHING_AGENT = """
+_SEEING = """
 middlewares:
   - {type: printer}
   - {type: sessions}
@@ -256,7 +267,6 @@ def configured_cases(collector_port: int, redis_port: int) -> list[tuple[tuple[C
         (WATCHED, "openai", _KEY, _WATCHING),
         (TRANSLATED, "anthropic", _KEY, ""),
         (CACHED, "openai", _KEY, _CACHING),
-        (RECOGNISED, "openai", _KEY, _RECOGNISING),
         (ROUTED, "openai", _KEY, _ROUTING),
         (GEMINI, "gemini", _KEY, ""),
         (CONVERSE, "bedrock", _KEY, ""),
@@ -266,10 +276,10 @@ def configured_cases(collector_port: int, redis_port: int) -> list[tuple[tuple[C
         (TWO_WORKERS, "openai", _KEY, _TWO),
         (TWO_WORKERS_LIMITED, "openai", _KEY, _LIMITING.replace("server: {", "server: {workers: 2, ")),
         (AGENT_RELAYED, "openai", _KEY, ""),
-        (AGENT_RECOGNISED, "openai", _KEY, _RECOGNISING),
-        (AGENT_TRACED, "openai", _KEY, _TRACING),
-        (AGENT_WATCHED, "openai", _KEY, _WATCHING_AGENT),
-        (AGENT_CACHED, "openai", _KEY, _CACHING),
+        (RECOGNISED, "openai", _KEY, _RECOGNISING),
+        (TRACED, "openai", _KEY, _TRACING),
+        (SEEN, "openai", _KEY, _SEEING),
+        (MISSED, "openai", _KEY, _CACHING),
         (AGENT_TRANSLATED, "anthropic", _KEY, ""),
         (LIMITED_IN_REDIS, "openai", _KEY, _LIMITING + _IN_REDIS % redis_port),
         (ROUTED_IN_REDIS, "openai", _KEY, _ROUTING_IN_REDIS % redis_port),

@@ -33,6 +33,14 @@ local file = io.open(os.getenv("BODY")); wrk.body = file:read("*a"); file:close(
 wrk.headers["Content-Type"] = "application/json"
 wrk.headers["Authorization"] = "Bearer sk-client"
 """
+_DISTINCT_SCRIPT = f"""{_WRK_SCRIPT}
+local head, tail = wrk.body:match('^(.*)"bench"(.*)$')
+local began, number = os.time(), 0
+request = function()
+  number = number + 1
+  return wrk.format(nil, nil, nil, head .. '"bench ' .. began .. '.' .. number .. '"' .. tail)
+end
+"""
 _AGENT_SCRIPT = f"""{_WRK_SCRIPT}
 local lines = {{}}
 for line in wrk.body:gmatch("[^\\n]+") do table.insert(lines, line) end
@@ -53,7 +61,8 @@ class Case:
 
     `limit` is the maximum CPU time per request relative to nginx, or, with `of`, relative to the case of that name.
     `cached` means that every answer but the first comes from the cache. Clients speak `dialect`. With `agent` each
-    request is the next turn of a conversation: of 20 tools and up to 400 messages.
+    request is the next turn of a conversation: of 20 tools and up to 400 messages. With `distinct` each request is of
+    another user.
     """
 
     name: str
@@ -65,6 +74,7 @@ class Case:
     cached: bool = False
     dialect: str = "chat"
     agent: bool = False
+    distinct: bool = False
 
     @property
     def path(self) -> str:
@@ -83,6 +93,13 @@ class Case:
             begin, *messages, end = agent_lines(self.body_bytes)
             return (begin + ", ".join(messages) + end).encode()
         return _BODIES[self.dialect](self.body_bytes, stream=self.stream).encode()
+
+    def body_of(self, number: int) -> bytes:
+        """Return the body of one request: of the agent's conversation or of the user with this number."""
+        body = self.body
+        if self.agent:
+            return body.replace(_FIRST % 0, _FIRST % number, 1)
+        return body.replace(b'"bench"', b'"bench %d"' % number) if self.distinct else body
 
 
 class _WriteBody(Protocol):
@@ -131,9 +148,11 @@ def agent_lines(size_bytes: int) -> list[str]:
             {"role": "tool", "tool_call_id": f"call_{number}", "content": f'{number}\n\t"{text}"\n'},
         ]
     begin = f'{{"model": "{MODEL}", "messages": ['
-    return [begin, json.dumps({"role": "user", "content": "This is conversation 0."}), *map(json.dumps, messages), end]
+    first = {"role": "user", "content": (_FIRST % 0).decode()}
+    return [begin, *map(json.dumps, [first, *messages]), end]
 
 
+_FIRST = b"This is conversation %d."
 _WORDS = "The file is read, the test is run, it fails at line 12; see https://example.org/a/b for the reason. "
 
 
@@ -185,7 +204,7 @@ def drive(port: int, pid: int, case: Case, seconds: float, folder: Path) -> Run:
 
 def _wrk(url: str, case: Case, seconds: float, folder: Path) -> str:
     script, body = folder / "post.lua", folder / "body.json"
-    script.write_text(_AGENT_SCRIPT if case.agent else _WRK_SCRIPT)
+    script.write_text(_AGENT_SCRIPT if case.agent else _DISTINCT_SCRIPT if case.distinct else _WRK_SCRIPT)
     body.write_bytes("\n".join(agent_lines(case.body_bytes)).encode() if case.agent else case.body)
     command = ["wrk", "-t1", f"-c{case.connections}", f"-d{seconds:.0f}s", "--latency", "-s", str(script), url]
     return subprocess.run(

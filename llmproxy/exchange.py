@@ -13,7 +13,7 @@ from copy import copy
 
 import msgspec
 
-from llmproxy.answer import Answer
+from llmproxy.answer import Answer, Headers
 from llmproxy.body import Body
 from llmproxy.call import Call
 from llmproxy.client_request import SESSION_HEADERS, SESSION_LENGTH, ClientRequest
@@ -183,24 +183,25 @@ class Exchange(ClientRequest, kw_only=True):
         """Return the name of the thread within the session: the subagent that a header names, or `title` for a call
         that only names the session; None for the main thread."""
         headers = self.headers
-        name = next((value for header in THREAD_HEADERS if (value := headers.get(header))), None)
-        if name is not None and name != _MAIN_THREAD:
-            return replace_surrogates(name[:SESSION_LENGTH])
+        for header in THREAD_HEADERS:
+            if name := headers.get(header):
+                if name != _MAIN_THREAD:
+                    return replace_surrogates(name[:SESSION_LENGTH])
+                break
         codec = None if self.endpoint is None else self.endpoint.dialect.codec
         if codec is None or not isinstance(self.body, Body):
             return None
-        named = any(header in headers for header in SESSION_HEADERS)
-        return _TITLE_THREAD if _names_session(self.body, codec, named=named) else None
+        return _TITLE_THREAD if _names_session(self.body, codec, headers) else None
 
 
-def _names_session(body: Body, codec: Codec, *, named: bool) -> bool:
+def _names_session(body: Body, codec: Codec, headers: Headers) -> bool:
     """Return whether a request only asks for a title of its session, as agents do beside the conversation: it offers no
-    tools, and its instructions, or the schema of its answer, speak of a title. `named` says that a header names the
-    session; otherwise the body has to."""
+    tools, and its instructions, or the schema of its answer, speak of a title. A header or the body has to name the
+    session."""
     raw = body.raw
     if len(raw) > _TITLE_CALL_BYTES or raw.find(b"title") < 0 or body.encoding:
         return False
-    if not named and raw.find(b"user_id") < 0:
+    if raw.find(b"user_id") < 0 and not any(header in headers for header in SESSION_HEADERS):
         return False
     request = neutral_request(codec, raw)
     if request is None or request.tools:

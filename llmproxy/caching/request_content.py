@@ -21,8 +21,8 @@ from llmproxy.dialects.dialect import Dialect
 from llmproxy.wire.repeated_json import ReadObject
 
 _NAME, _FRAME = "caching.turns", "caching.frame"
-# Clients change the last turns that they sent, such as the places of their cache marks, and requests of one conversation
-# overtake each other.
+# Clients change the last turns that they sent, such as the places of their cache marks, and requests of one
+# conversation overtake each other.
 _RECENT = 32
 _ENCODE = msgspec.json.Encoder(order="sorted").encode
 _ENCODE_AS_READ = msgspec.json.Encoder().encode

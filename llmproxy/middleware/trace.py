@@ -28,6 +28,7 @@ from llmproxy.records.trace_store import DayFiles, RecordFiles, TraceStore
 from llmproxy.redaction.json_path import parse_path
 from llmproxy.redaction.secrets import secrets_of
 from llmproxy.settings import DurationLimit, Size, SizeLimit, Strict, parse_size
+from llmproxy.wire.timestamp import milliseconds
 
 BUFFER_BYTES = 64 * 1024 * 1024
 
@@ -95,7 +96,7 @@ class Capture:
         """Keep a part of the answer that was sent to the client."""
         response = self.response
         if self.keep(response, data) and response.times_ms is not None:
-            response.times_ms.append(round((time.monotonic() - self._started_s) * 1000, 3))
+            response.times_ms.append(milliseconds(time.monotonic() - self._started_s))
 
     def keep_frame(self, sender: str, data: bytes) -> None:
         """Keep a message of a WebSocket while there is room. Later ones are not kept either: a gap would mislead."""
@@ -108,7 +109,7 @@ class Capture:
             frames.short = True
             return
         self.held_bytes += cost
-        frames.messages.append((round((time.monotonic() - self._started_s) * 1000, 3), sender, data))
+        frames.messages.append((milliseconds(time.monotonic() - self._started_s), sender, data))
 
     def keep(self, captured: CapturedMessage, data: bytes) -> bool:
         """Keep the next bytes of a body while there is room; return whether any were kept."""

@@ -18,7 +18,7 @@ from llmproxy.redaction.masking import all_secrets_of
 from llmproxy.redaction.names import redact_query
 from llmproxy.redaction.secrets import mask_text
 from llmproxy.wire.text import replace_surrogates
-from llmproxy.wire.timestamp import format_timestamp
+from llmproxy.wire.timestamp import format_timestamp, milliseconds
 
 RECORD_VERSION = 1
 
@@ -143,7 +143,14 @@ def entry_of(exchange: Exchange) -> Entry:
 
 def _word(text: str | None) -> str | None:
     """Return a name from outside without credentials in URLs, cut."""
-    return None if text is None else _short(mask_text(replace_surrogates(text[:_READ_LENGTH]), ()))
+    return None if text is None else _short(_plain(text if len(text) <= _LONGEST else text[:_READ_LENGTH]))
+
+
+def _plain(text: str) -> str:
+    """Return a text from outside as it can be written, without credentials in URLs."""
+    if text.isascii() and "@" not in text and "=" not in text:  # the usual case, in which none can be there
+        return text
+    return mask_text(replace_surrogates(text), ())
 
 
 def _short(text: str) -> str:
@@ -161,17 +168,15 @@ def _entry(exchange: Exchange) -> Entry:
         id=exchange.id,
         request_id=exchange.request_id,
         started=format_timestamp(exchange.began_s),
-        duration_ms=round((ended_s - started_s) * 1000, 3),
+        duration_ms=milliseconds(ended_s - started_s),
         first_byte_ms=_since(exchange.calls[-1].first_byte_s if exchange.calls else None, started_s),
         first_token_ms=_since(exchange.first_token_s, started_s),
-        client=ClientEntry(
-            address=client.address, agent=mask_text(replace_surrogates(client.agent), ()), name=client.name
-        ),
+        client=ClientEntry(address=client.address, agent=_plain(client.agent), name=client.name),
         session=(session := _word(exchange.session_id)),
         thread=None if session is None else _word(exchange.thread_id),
         cache=exchange.cache,
         method=exchange.method,
-        path=mask_text(replace_surrogates(exchange.full_path), ()),
+        path=_plain(exchange.full_path),
         query=None if exchange.query is None else redact_query(replace_surrogates(exchange.query)),
         dialect=endpoint.dialect.name if endpoint else None,
         model=_word(exchange.model),
@@ -187,7 +192,7 @@ def _entry(exchange: Exchange) -> Entry:
         finish_reason=_word(summary.finish_reason),
         usage=summary.usage,
         cost_usd=exchange.cost_usd,
-        dropped=[mask_text(replace_surrogates(path), ()) for path in exchange.dropped] if exchange.dropped else [],
+        dropped=[_plain(path) for path in dropped] if (dropped := exchange.dropped) else [],
         cache_marks=0 if exchange.call is None else exchange.call.cache_marks,
         websocket=_websocket(exchange),
         attempts=attempts,
@@ -209,18 +214,18 @@ def _websocket(exchange: Exchange) -> WebSocketEntry | None:
 
 
 def _since(moment_s: float | None, started_s: float) -> float | None:
-    return None if moment_s is None else round(max(moment_s - started_s, 0.0) * 1000, 3)
+    return None if moment_s is None else milliseconds(max(moment_s - started_s, 0.0))
 
 
 def _attempt(call: Call) -> AttemptEntry:
     return AttemptEntry(
         provider=call.target.provider.name,
         model=_word(call.model),
-        url=mask_text(replace_surrogates(call.url), ()),
+        url=_plain(call.url),
         status=call.status,
         error=_word(call.error),
-        started_ms=round(call.started_s * 1000, 3),
-        ended_ms=None if call.ended_s is None else round(call.ended_s * 1000, 3),
+        started_ms=milliseconds(call.started_s),
+        ended_ms=None if call.ended_s is None else milliseconds(call.ended_s),
     )
 
 

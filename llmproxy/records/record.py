@@ -35,6 +35,8 @@ _OPTIONAL = {
     "UsageDetails": UsageDetails.__struct_fields__,
 }
 
+# Values with one of these may be a credential under any name, or a URL.
+_MARKS = ("earer ", "asic ", "://")
 _NOTHING = msgspec.Raw(b"")
 # A body that encodes as nothing. No string of JSON contains this: its quotes are escaped there.
 _NO_BODY = b'"body":,'
@@ -238,29 +240,38 @@ def _fill_response(
 
 
 def _headers(headers: Iterable[tuple[str, str]] | None, secrets: tuple[str, ...]) -> RecordedHeaders | None:
+    """Return the headers without secrets. `headers` can be read several times."""
     if headers is None:
         return None
     masked: RecordedHeaders = {}
     values: list[str] = []
     for name, value in headers:
         name, secret = _judge_header(name)
+        value = MASK if secret else value
+        values.append(value)
+        masked[name] = value
+    # The usual case: no header is there twice, and in all values together is nothing to mask.
+    text = "\n".join(values)
+    usual = len(masked) == len(values) and text.isascii() and not any(map(text.__contains__, _MARKS))
+    return masked if usual and mask_text(text, secrets) is text else mask_headers(headers, secrets)
+
+
+def mask_headers(headers: Iterable[tuple[str, str]], secrets: tuple[str, ...]) -> RecordedHeaders:
+    """Return the headers without secrets, each looked at alone."""
+    masked: RecordedHeaders = {}
+    for name, value in headers:
+        name, secret = _judge_header(name)
         if secret or secret_value(value):
             value = MASK
         elif "://" in value or not value.isascii():
             value = replace_surrogates(redact_url(value))
-        values.append(value)
+        value = mask_text(value, secrets)
         if name in masked:
             before = masked[name]
             masked[name] = [*before, value] if isinstance(before, list) else [before, value]
         else:
             masked[name] = value
-    text = "\n".join(values)
-    if mask_text(text, secrets) is text:
-        return masked
-    return {
-        name: [mask_text(each, secrets) for each in value] if isinstance(value, list) else mask_text(value, secrets)
-        for name, value in masked.items()
-    }
+    return masked
 
 
 @lru_cache(maxsize=1024)

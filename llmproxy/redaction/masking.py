@@ -101,7 +101,13 @@ def _find_edits(data: bytes, forms: Sequence[bytes], *, whole: bool) -> list[Edi
 
 
 def _values(data: bytes, forms: Sequence[bytes] = ()) -> list[Edit]:
-    return [edit for form in forms for edit in _occurrences(data, form)]
+    edits: list[Edit] = []
+    for form in forms:
+        at = data.find(form)
+        while at >= 0:
+            edits.append(Edit(at, at + len(form)))
+            at = data.find(form, at + len(form))
+    return edits
 
 
 def _places(data: bytes, forms: Sequence[bytes] = ()) -> list[Edit]:
@@ -215,13 +221,6 @@ def _merged(edits: list[Edit]) -> list[Edit]:
         else:
             merged.append(edit)
     return merged
-
-
-def _occurrences(data: bytes, form: bytes) -> Iterator[Edit]:
-    at = data.find(form)
-    while at >= 0:
-        yield Edit(at, at + len(form))
-        at = data.find(form, at + len(form))
 
 
 def _members(data: bytes) -> list[Edit]:

@@ -11,7 +11,7 @@ import base64
 import binascii
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from functools import lru_cache
 from urllib.parse import quote, quote_plus, unquote, unquote_plus
 
@@ -60,12 +60,12 @@ def secrets_of(exchange: Exchange) -> tuple[str, ...]:
     cached = exchange.notes.get(_NOTE)
     if isinstance(cached, tuple):
         return cached
-    values = set(_sent(exchange))
+    values = _sent(exchange)
     if exchange.target is not None:
         values.update(exchange.target.provider.secrets)
     for target in exchange.route.targets if exchange.route else ():
         values.update(target.provider.secrets)
-    secrets = _real(values)
+    secrets = _known(frozenset(values))
     if exchange.ended_s is not None:  # before the end another provider may be called
         exchange.notes[_NOTE] = secrets
     return secrets
@@ -76,7 +76,12 @@ def with_credentials(secrets: tuple[str, ...], values: Iterable[str]) -> tuple[s
     return _real({*secrets, *(part for value in values for part in _values("authorization", value))})
 
 
-def _real(values: set[str]) -> tuple[str, ...]:
+@lru_cache(maxsize=256)  # clients send the same with every request
+def _known(values: frozenset[str]) -> tuple[str, ...]:
+    return _real(values)
+
+
+def _real(values: Set[str]) -> tuple[str, ...]:
     """Return the values that are secrets, longest first."""
     real = [each for each in values if len(each) >= _SHORTEST and each not in PLACEHOLDER_KEYS]
     return tuple(sorted(real, key=len, reverse=True)) if len(real) > 1 else tuple(real)
@@ -163,14 +168,16 @@ def _hide_escaped(data: bytes, forms: Sequence[bytes]) -> bytes:
     return data
 
 
-def _sent(exchange: Exchange) -> Iterator[str]:
+def _sent(exchange: Exchange) -> set[str]:
+    found: set[str] = set()
     for name, value in exchange.headers.items():
-        if secret_header(name) or secret_value(value):
-            yield from _values(name, value)
+        if secret_header(name) or (value.startswith(_SCHEMES) and secret_value(value)):
+            found.update(_values(name, value))
         elif "://" in value:
-            yield from _in_url(value)
+            found.update(_in_url(value))
     if exchange.query is not None:
-        yield from _fields(exchange.query)
+        found.update(_fields(exchange.query))
+    return found
 
 
 def _in_url(value: str) -> Iterator[str]:

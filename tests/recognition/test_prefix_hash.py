@@ -42,7 +42,9 @@ def test_no_more_than_one_key_a_piece_is_looked_for_and_the_longest_first() -> N
 
 
 @given(st.lists(st.sampled_from([USER, ASSISTANT, CALL, TOOL]), min_size=1, max_size=30), st.integers(1, 30))
-def test_the_keys_of_a_request_without_its_answer_and_the_next_turn_are_built_first(roles: list[str], more: int) -> None:
+def test_the_keys_of_a_request_without_its_answer_and_the_next_turn_are_built_first(
+    roles: list[str], more: int
+) -> None:
     request = [(role, f"text {number}") for number, role in enumerate(roles)]
     if request[-1][0] in MADE:
         request.append((USER, "begin"))

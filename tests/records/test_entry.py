@@ -4,13 +4,17 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from llmproxy.answer import Headers
 from llmproxy.client_request import Client
 from llmproxy.dialects.summary import Summary
 from llmproxy.errors import UpstreamError
 from llmproxy.records.entry import AttemptEntry, Entry, entry_of
+from llmproxy.redaction.secrets import mask_text
 from llmproxy.route import Route
+from llmproxy.wire.text import replace_surrogates
 from tests.support.exchanges import BEGAN, ended, new_call
 
 NOTHING_SAID = Summary()
@@ -79,6 +83,15 @@ def test_secrets_in_queries_and_errors_are_masked() -> None:
     entry = entry_of(ended(headers=headers, query="key=sk-other&max_tokens=5", summary=message))
     assert entry.error is not None and entry.error.message == "Incorrect API key provided: **********"
     assert entry.query == "key=**********&max_tokens=5"
+
+
+@given(
+    st.lists(st.sampled_from(["https://", ":\\/\\/", "u:p@", "h", "?key=", "=", "#", "é", "\udce9", " "])).map("".join)
+)
+def test_texts_from_outside_are_masked_whatever_they_look_like(text: str) -> None:
+    exchange = ended()
+    exchange.client = Client(address="::1", agent=text)
+    assert entry_of(exchange).client.agent == mask_text(replace_surrogates(text), ())
 
 
 def test_a_secret_is_masked_before_a_long_error_is_cut() -> None:

@@ -7,10 +7,12 @@ from typing import Any
 import jsonschema  # type: ignore[import-untyped]  # its stubs would be one more package
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from llmproxy.dialects.model import Usage
 from llmproxy.records.entry import AttemptEntry, ClientEntry, Entry, ErrorEntry
-from llmproxy.records.record import CapturedMessage, Record, record_schema, write_record
+from llmproxy.records.record import CapturedMessage, Record, mask_headers, record_schema, write_record
 from llmproxy.redaction.json_path import parse_path
 from llmproxy.redaction.names import MASK
 from llmproxy.wire.compression import compress
@@ -91,6 +93,17 @@ def test_headers_are_named_in_lower_case_and_secret_ones_masked() -> None:
         "x-upstream": MASK,
         "www-authenticate": 'Bearer realm="x"',
     }
+
+
+HEADER_NAMES = st.sampled_from(["Accept", "X-Api-Key", "X-Own", "x-own", "X-\udce9", "Authorization", "Referer"])
+VALUES = ["a", "Bearer abcdef", "basic x", "a Bearer b=c", "sk-0123456789", "https://u:p@h/", "h?key=1", "é", "\udce9"]
+
+
+@given(st.lists(st.tuples(HEADER_NAMES, st.lists(st.sampled_from(VALUES), max_size=3).map("".join)), max_size=6))
+def test_headers_that_are_looked_at_together_are_those_looked_at_alone(headers: list[tuple[str, str]]) -> None:
+    secrets = ("sk-0123456789", "abcdef")
+    record = written(CapturedMessage(headers=headers), secrets=secrets)
+    assert record["request"]["headers"] == mask_headers(headers, secrets)
 
 
 def test_chunks_of_a_stream_tell_when_they_were_sent() -> None:

@@ -76,7 +76,12 @@ def test_the_oldest_go_when_all_together_are_too_large(tmp_path: Path) -> None:
 
 def test_files_are_looked_at_again_only_where_others_wrote(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     looked: list[Path] = []
-    monkeypatch.setattr(Retention, "_size", lambda _, path: (looked.append(Path(path)), os.stat(path).st_size)[1])
+
+    def size(_: Retention, path: str) -> int:
+        looked.append(Path(path))
+        return os.stat(path).st_size
+
+    monkeypatch.setattr(Retention, "_size", size)
     kept = [record(tmp_path, timedelta(seconds=60), number=number) for number in range(10)]
     retention = Retention(str(tmp_path), None, 2000)
     retention.run()

@@ -31,8 +31,7 @@ def deadline_of(exchange: Exchange, timeout_s: float | None, now_s: float) -> De
     """Return the deadline of a request whose route has this time limit."""
     deadline = _NEVER if timeout_s is None else Deadline(now_s + timeout_s)
     for name in PATIENCE_HEADERS:
-        value = exchange.headers.get(name)
-        if value is not None and (patience_s := read_seconds(value)) is not None:
+        if name in exchange.headers and (patience_s := read_seconds(exchange.headers[name])) is not None:
             at_s = exchange.started_s + patience_s - min(patience_s * _MARGIN, _MOST_MARGIN_S)
             if at_s < deadline.at_s:
                 deadline = Deadline(at_s, patience_s < _PATIENT_S)

@@ -6,8 +6,9 @@ Decides by status and code, never by words. Begin reading at `judge_answer`.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Literal
+
+import msgspec
 
 from llmproxy.answer import Answer
 from llmproxy.call import Call
@@ -44,8 +45,7 @@ whose seals nobody here knows.
 """
 
 
-@dataclass(slots=True, kw_only=True)  # frozen, it takes a microsecond more for each request
-class Attempted:
+class Attempted(msgspec.Struct, kw_only=True):
     """An attempt that ended, with an answer or an error."""
 
     verdict: AttemptOutcome
@@ -145,11 +145,14 @@ def _judge_plain(exchange: Exchange, policy: RetryPolicy, call: Call, answer: An
     if not answer.body or answer.headers.get("Content-Type", "").startswith("text/html"):
         return "failed" if policy.on_connection else "done"
     body = _plain_body(answer)
-    if _ERROR_FIRST.match(body):
+    named = b'"error"' in body  # to look for plain bytes takes a fifth of a search by either pattern
+    if named and _ERROR_FIRST.match(body):
         error = read_error(read_value(body))[1]
         return _judge_code(policy, status_of(error), code_of(error) or "")
     codec = endpoint.dialect.codec
-    if codec is None or call.summary is not None or not _FAILED_INSIDE.search(body):
+    if codec is None or call.summary is not None or not (named or b'"failed"' in body):
+        return "done"
+    if not _FAILED_INSIDE.search(body):
         return "done"
     try:
         codec.decode_response(body)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Protocol
 from urllib.parse import quote, unquote_plus
 
@@ -67,6 +68,7 @@ class CallForm:
         return filled(self.stream_path if stream and self.stream_path else self.path, model, self.maker)
 
 
+@lru_cache(maxsize=1024)
 def filled(path: str, model: str, maker: str = "") -> str:
     """Return `path` with `model` in its place, escaped; `maker` is that of names without one."""
     if "{maker}" in path:

@@ -24,6 +24,11 @@ def _no_finish_reason(response: Mapping[str, Any]) -> str | None:
     return None
 
 
+def not_plain(raw: bytes) -> Request | None:
+    """Return None: for dialects whose requests are all read in several steps."""
+    return None
+
+
 def _dependent(items: list[Any], first: int) -> list[Message] | None:
     return None
 
@@ -56,6 +61,7 @@ class Codec:
     * `stream_decoder` makes a decoder for one stream of a provider, `stream_encoder` an encoder for one client.
     * `stop_words` are the finish reasons of its vendors that are understood; others become the end of a turn, and are
       listed. None: all of them.
+    * `decode_plain_request` reads the JSON of a request without anything unusual in one step; None for others.
     * `decode_turns` reads the items of the list `turns` alone, the first of which has the given index; None where they
       depend on those before. Raises BadRequest as `decode_request` does.
     * `finish_reason_of` returns the finish reason in an answer that `encode_response` wrote.
@@ -77,6 +83,7 @@ class Codec:
     encode_response: Callable[[Reply, Request, EncodeContext], dict[str, Any]]
     stream_decoder: Callable[[], StreamDecoder]
     stream_encoder: Callable[[Request], StreamEncoder]
+    decode_plain_request: Callable[[bytes], Request | None] = not_plain
     turns: str = ""
     decode_turns: Callable[[list[Any], int], list[Message] | None] = _dependent
     fit_request: Callable[[Request, EncodeContext], Request] = _unchanged

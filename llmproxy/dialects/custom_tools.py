@@ -31,6 +31,8 @@ class CustomCalls:
 
     def restore(self, content: list[Block]) -> list[Block]:
         """Return the blocks of a whole reply, with custom calls."""
+        if not self._names:
+            return content
         return [
             msgspec.structs.replace(block, custom=True, arguments=_text(block.arguments))
             if isinstance(block, ToolCall) and self._is_wrapped(block)

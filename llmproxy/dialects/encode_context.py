@@ -276,6 +276,14 @@ class EncodeContext(msgspec.Struct, frozen=True, kw_only=True):
         """
         if self.own:
             return
+        if request.extra:
+            self._refuse_extra(request)
+        choice = request.tool_choice
+        if choice is not None and choice.opaque is not None and choice.mode == "required" and not choice.allowed:
+            kind = str(choice.opaque.get("type"))[:50]
+            self.refuse(choice.path, f"A choice of type {kind!r} names tools that only the client's own dialect has")
+
+    def _refuse_extra(self, request: Request) -> None:
         if _unshared(request, "n", 1) != 1:
             self.refuse(
                 request.where("n"),
@@ -287,10 +295,6 @@ class EncodeContext(msgspec.Struct, frozen=True, kw_only=True):
             self.refuse(request.where("modalities"), spoken)
         if "audio" in request.extra:
             self.refuse("audio", spoken)
-        choice = request.tool_choice
-        if choice is not None and choice.opaque is not None and choice.mode == "required" and not choice.allowed:
-            kind = str(choice.opaque.get("type"))[:50]
-            self.refuse(choice.path, f"A choice of type {kind!r} names tools that only the client's own dialect has")
 
 
 def _unshared(request: Request, name: str, default: object) -> object:

@@ -75,6 +75,15 @@ class ToolNames:
 
         Tools of a namespace and those that have a form of their own become functions like others.
         """
+        if request.tools or request.found_tools:
+            self._fit_tools(request)
+        if not self.accepts(request.messages):
+            request.messages = [
+                self._replace_calls(message) if message.role == "assistant" and self._has_refused(message) else message
+                for message in request.messages
+            ]
+
+    def _fit_tools(self, request: Request) -> None:
         tools = list(client_tools(request))
         self._taken = {tool.name for tool in tools if not self._refused(tool)}
         if (
@@ -83,14 +92,18 @@ class ToolNames:
             or any([isinstance(tool, Opaque) and tool.tools for tool in request.tools])
         ):
             self._replace_tools(request, tools)
-        request.messages = [
-            self._replace_calls(message) if message.role == "assistant" and self._has_refused(message) else message
-            for message in request.messages
-        ]
 
     def accepts(self, messages: Sequence[Message]) -> bool:
         """Return whether no call in `messages` needs another name."""
-        return not any([self._has_refused(message) for message in messages])
+        return not any(
+            [
+                self._refused(block)
+                for message in messages
+                if message.role == "assistant"
+                for block in message.content
+                if type(block) is ToolCall
+            ]
+        )
 
     def needed(self) -> bool:
         """Return whether any name was replaced."""

@@ -20,8 +20,9 @@ TIERS = {name: name for name in ("auto", "default", "flex", "scale", "priority",
 
 def decode_knobs(members: Members, texts: tuple[str, ...], objects: tuple[str, ...]) -> dict[str, Any]:
     """Return the knobs among the members of a request, by whether they are strings or objects, and `store`."""
-    knobs: dict[str, Any] = {name: members.text(name) for name in texts}
-    knobs |= {name: members.object(name) for name in objects}
+    rest = members.rest
+    knobs: dict[str, Any] = {name: members.text(name) for name in texts if name in rest}
+    knobs |= {name: members.object(name) for name in objects if name in rest}
     knobs["store"] = members.flag("store")
     return {name: value for name, value in knobs.items() if value is not None}
 

@@ -30,8 +30,10 @@ def share(request: Request, context: EncodeContext) -> Request:
     if context.own:
         return request
     context.refuse_unshared(request)
-    messages = [shared for message in request.messages if (shared := _share_message(message, context)) is not None]
-    declared = len(messages) < len(request.messages)
+    messages, declared = request.messages, False
+    if not all([type(block) is Text for message in messages for block in message.content]):
+        messages = [shared for message in messages if (shared := _share_message(message, context)) is not None]
+        declared = len(messages) < len(request.messages)
     request = msgspec.structs.replace(request, messages=messages)
     if declared:
         _lead_with_instructions(request)

@@ -17,6 +17,8 @@ from llmproxy.dialects.model import Block, Message, ToolCall, ToolResult
 def move_results(messages: list[Message], losses: Losses) -> list[Message]:
     """Return `messages`, or the same ones in which one result of each call stands in the message behind its call. A
     result in whose place another one stands is listed in `losses`."""
+    if not any([type(block) is ToolResult for message in messages for block in message.content]):
+        return messages
     messages = _without_repeats(messages, losses)
     late = _late(messages)
     if not late:

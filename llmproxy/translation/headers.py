@@ -6,6 +6,7 @@ Begin reading at `request_headers`.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from llmproxy.access.credentials import VENDOR_CREDENTIALS
 from llmproxy.answer import Answer, Headers, list_dropped
@@ -19,7 +20,7 @@ _OF_BODY = ("Content-Type", "Content-Length", "Content-Encoding", "Content-MD5",
 
 def request_headers(headers: Headers, key_header: str, key_scheme: str) -> Headers:
     """Return the client's headers without those of its dialect, the credential in `key_header` behind `key_scheme`."""
-    own = (*_OWN_PREFIXES, *catalog.own_headers())
+    own = _kept_here(catalog.own_headers())
     kept = [
         (name, value)
         for name, value in headers.items()
@@ -32,6 +33,12 @@ def request_headers(headers: Headers, key_header: str, key_scheme: str) -> Heade
     if key:
         translated.add(key_header, key_scheme + key)
     return translated
+
+
+@lru_cache(maxsize=4)
+def _kept_here(own: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the beginnings of the names of headers that do not go to a provider of another dialect."""
+    return (*_OWN_PREFIXES, *own)
 
 
 def _credential(headers: Headers) -> str:

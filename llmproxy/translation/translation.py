@@ -192,10 +192,12 @@ class Translation:
     def linked_media(self) -> list[Media]:
         """Return the media that the client sent as a URL and that the provider accepts only inside the request."""
         return [
-            block
+            media
             for message in self._request.messages
-            for block in _media(message.content)
-            if block.url is not None and not self._takes_url(block.kind)
+            for block in message.content
+            if type(block) is not Text
+            for media in _media([block])
+            if media.url is not None and not self._takes_url(media.kind)
         ]
 
     def _takes_url(self, kind: str) -> bool:

@@ -239,12 +239,19 @@ class Translator:
 
     async def request(self, exchange: Exchange) -> tuple[Request, Turn | None]:
         """Return the client's request in neutral form, decoded once, and its turn. Raises BadRequest."""
-        held, endpoint = exchange.held, exchange.endpoint
-        codec = _codec(endpoint)
+        held = exchange.held
         known = exchange.notes.get(_NOTE)
         if isinstance(known, _DecodedRequest) and known.raw is held.raw:
             return known.request, known.turn
         exchange.hold(len(held.decoded))  # what the parsed request holds beside the body
+        plain = _plain_request(exchange)
+        request, turn = await self._decode(exchange) if plain is None else (plain, None)
+        exchange.notes[_NOTE] = _DecodedRequest(raw=held.raw, request=request, turn=turn)
+        return request, turn
+
+    async def _decode(self, exchange: Exchange) -> tuple[Request, Turn | None]:
+        held, endpoint = exchange.held, exchange.endpoint
+        codec = _codec(endpoint)
         body, turn = await _run(len(held.raw), parse, held.decoded), None
         if endpoint is not None:
             codec, body = request_in_call(body, endpoint)
@@ -262,7 +269,6 @@ class Translator:
             request.echo |= {"previous_response_id": turn.previous}
             if turn.conversation is not None:
                 request.echo |= {"conversation": {"id": turn.conversation}}
-        exchange.notes[_NOTE] = _DecodedRequest(raw=held.raw, request=request, turn=turn)
         return request, turn
 
     async def answer_stored(self, exchange: Exchange, *, alone: bool) -> Answer | None:
@@ -413,6 +419,14 @@ async def _run(size_bytes: int, work: Callable[[Input], Result], value: Input) -
     if size_bytes <= _LARGE_BYTES:
         return work(value)
     return await asyncio.to_thread(work, value)
+
+
+def _plain_request(exchange: Exchange) -> Request | None:
+    """Return a short request that is read in one step; None for any other."""
+    endpoint, raw = exchange.endpoint, exchange.held.decoded
+    if endpoint is None or len(raw) > _LARGE_BYTES or endpoint.form is not None or endpoint.model_in is not None:
+        return None
+    return _codec(endpoint).decode_plain_request(raw)
 
 
 def _owner(call: Call) -> str:

@@ -8,6 +8,7 @@ from functools import partial
 
 from llmproxy.dialects.call_form import CallForm, deployment_form, vertex_form
 from llmproxy.dialects.chat import history, model_list, reshape, stream_watch, summary
+from llmproxy.dialects.chat.plain_request import decode_plain_request
 from llmproxy.dialects.chat.prompt_text import prompt_text
 from llmproxy.dialects.chat.proxy_error import MODEL_NOT_FOUND, write_proxy_error, write_proxy_error_event
 from llmproxy.dialects.chat.proxy_request import decode_proxy_request
@@ -23,7 +24,7 @@ from llmproxy.dialects.chat.stream_decode import ChatStreamDecoder
 from llmproxy.dialects.chat.stream_encode import ChatStreamEncoder
 from llmproxy.dialects.chat.tables import FAILED, STOP_REASONS
 from llmproxy.dialects.chat.text_stream import TextStreamDecoder, TextStreamEncoder
-from llmproxy.dialects.codec import Codec
+from llmproxy.dialects.codec import Codec, not_plain
 from llmproxy.dialects.derived import DerivedReshape, DerivedWatch, readers
 from llmproxy.dialects.dialect import Dialect, Schemas, no_history
 from llmproxy.dialects.error_body import write_error, write_error_event
@@ -37,6 +38,7 @@ CODEC = Codec(
     turns="messages",
     decode_request=decode_request,
     decode_turns=decode_turns,
+    decode_plain_request=decode_plain_request,
     encode_request=encode_request,
     decode_response=decode_response,
     encode_response=encode_response,
@@ -93,6 +95,7 @@ _PROXY_CODEC = replace(
     CODEC,
     decode_request=decode_proxy_request,
     turns="",
+    decode_plain_request=not_plain,
     stream_decoder=TextStreamDecoder,
     stream_encoder=TextStreamEncoder,
 )

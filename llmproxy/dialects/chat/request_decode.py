@@ -21,6 +21,12 @@ _LIMITS = ("max_completion_tokens", "max_tokens")
 
 _SEED = "random_seed"
 """Mistral's name for `seed`."""
+_SAMPLING = frozenset(
+    (
+        *(*_LIMITS, "temperature", "top_p", "top_k", "stop", "seed", _SEED, "presence_penalty", "frequency_penalty"),
+        *("logit_bias", "logprobs", "top_logprobs"),
+    )
+)
 _DEFAULT = "default"
 """Groq's word for the effort that a model has by itself."""
 
@@ -82,6 +88,8 @@ def _decode_messages(decoder: MessageDecoder, messages: list[Any], first: int) -
 
 
 def _decode_sampling(members: Members, paths: dict[str, str]) -> Sampling:
+    if members.rest.keys().isdisjoint(_SAMPLING):
+        return Sampling()
     limits = {name: limit for name in _LIMITS if (limit := members.whole(name)) is not None}
     extra: dict[str, Any] = {}
     if limits:

@@ -63,7 +63,13 @@ class MessageDecoder:
             if role == "tool":
                 return self._decode_plain_result(message, path, text)
             return role == "assistant" and self._decode_plain_calls(message, path, text)
-        if len(message) != 2 or type(text) is not str or (role != "user" and (role != "assistant" or not text)):
+        if len(message) != 2 or type(text) is not str:
+            return False
+        if role == "system" and not self.messages:
+            texts = [Text(path=f"{path}.content", text=text)]
+            self.system.append(Instruction(path=path, role="system", content=texts))
+            return True
+        if role != "user" and (role != "assistant" or not text):
             return False
         self._results = None
         content: list[Block] = [Text(path=f"{path}.content", text=text)]

@@ -20,12 +20,15 @@ from llmproxy.dialects.function_tools import TOOL_KINDS, ToolMode, decode_custom
 from llmproxy.dialects.members import Members, name_of, wrong
 from llmproxy.dialects.model import Opaque, Tool, ToolChoice
 
+_TOOLS = frozenset(("tools", "functions", WEB_SEARCH))
 _ANY = "any"
 """Mistral's older word for `required`."""
 
 
 def decode_tools(body: Members) -> list[Tool | Opaque]:
     """Return `tools`, `functions` and `web_search_options`."""
+    if body.rest.keys().isdisjoint(_TOOLS):
+        return []
     tools = [_decode_tool(tool) for tool in body.objects("tools")]
     tools += [decode_function(function, function) for function in body.objects("functions")]
     search = body.object(WEB_SEARCH)

@@ -6,7 +6,6 @@ Source: platform.claude.com/docs/en/build-with-claude/prompt-caching. Begin read
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 from llmproxy.dialects.encode_context import EncodeContext
@@ -22,7 +21,7 @@ def put_marks(body: dict[str, Any], context: EncodeContext) -> None:
     With `auto`, only what is likely to be sent again: a single question would only pay for the writing.
     """
     option, messages = context.options.prompt_cache, body["messages"]
-    marked = list(_marked(body))
+    marked = _marked(body)
     if len(marked) > _MOST:
         for block in marked[:-_MOST]:
             del block["cache_control"]
@@ -32,12 +31,11 @@ def put_marks(body: dict[str, Any], context: EncodeContext) -> None:
         return
     if option == "off" or (option == "auto" and not _goes_on(body)):
         return
-    marks = [block["cache_control"] for block in marked]
-    if any(isinstance(mark, dict) and "ttl" in mark for mark in marks):
+    if any([isinstance(mark := block["cache_control"], dict) and "ttl" in mark for block in marked]):
         return  # the client decides itself: longer lifetimes must stand in front of shorter ones
     turns = _user_turns(messages, context)
     places = [messages[at] for at in turns[:1]] + [body, "tools"] + [messages[at] for at in turns[1:2]]
-    left = _MOST - len(marks)
+    left = _MOST - len(marked)
     for place in places:
         if left > 0:
             added = (
@@ -59,23 +57,24 @@ def _order_lifetimes(marked: list[dict[str, Any]]) -> None:
 
 
 def _goes_on(body: dict[str, Any]) -> bool:
-    return bool(body.get("tools")) or any(message["role"] == "assistant" for message in body["messages"])
+    return bool(body.get("tools")) or any([message["role"] == "assistant" for message in body["messages"]])
 
 
-def _marked(body: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield what is marked: the request itself, its tools, its system prompt, its blocks and those in results of tools.
+def _marked(body: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return what is marked: the request itself, its tools, its system prompt, its blocks, and those in results.
 
     Most messages are a string, which holds none: a request of 21 messages is searched in 8 µs instead of 26.
     """
-    if body.get("cache_control") is not None:
-        yield body
-    lists = [body.get("tools"), body.get("system"), *[message["content"] for message in body["messages"]]]
-    for blocks in [each for each in lists if type(each) is list]:
+    marked = [] if body.get("cache_control") is None else [body]
+    lists = [each for each in (body.get("tools"), body.get("system")) if type(each) is list]
+    lists += [content for message in body["messages"] if type(content := message["content"]) is list]
+    for blocks in lists:
         for block in blocks:
             if block.get("cache_control") is not None:
-                yield block
+                marked.append(block)
             if type(block.get("content")) is list:
-                yield from [each for each in block["content"] if each.get("cache_control")]
+                marked += [each for each in block["content"] if each.get("cache_control")]
+    return marked
 
 
 def _user_turns(messages: list[dict[str, Any]], context: EncodeContext) -> list[int]:

@@ -6,6 +6,7 @@ reading at `encode_request`.
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import Any
 
 from llmproxy.dialects.claude_models import ThinkingPlan, default_limit, encode_sampling, plan_thinking
@@ -20,6 +21,8 @@ from llmproxy.dialects.messages.tools import put_tools
 from llmproxy.dialects.model import Format, Request
 from llmproxy.dialects.request_fields import put_tier
 from llmproxy.dialects.shared_request import share
+
+_LACKED, _NONE = attrgetter(*LACKING), (None,) * len(LACKING)
 
 
 def encode_request(request: Request, context: EncodeContext) -> dict[str, Any]:
@@ -71,9 +74,10 @@ def _put_sampling(body: dict[str, Any], request: Request, plan: ThinkingPlan, co
         context.drop(request.where("stop"))
     if stop:
         body["stop_sequences"] = stop
-    for name in LACKING:
-        if getattr(sampling, name) is not None:
-            context.drop(request.where(name))
+    if _LACKED(sampling) != _NONE:
+        for name in LACKING:
+            if getattr(sampling, name) is not None:
+                context.drop(request.where(name))
     context.put_extra(body, sampling)
 
 

@@ -19,7 +19,9 @@ def encode_system(instructions: Sequence[Instruction], context: EncodeContext) -
     """Return the member `system`."""
     content: Content = []
     for instruction in instructions:
-        content += encode_blocks(instruction.content, context)
+        for text in instruction.content:
+            plain = _encode_plain(text, "system", context)
+            content += encode_blocks([text], context) if plain is None else plain
         context.drop_extra(instruction)
     return shortest(content) if content else None
 
@@ -30,6 +32,10 @@ def encode_messages(messages: Sequence[Message], context: EncodeContext) -> list
     encoded: list[dict[str, Any]] = []
     joinable = False
     for message in messages:
+        plain = None if joinable else _plain_message(message)
+        if plain is not None:
+            encoded.append(plain)
+            continue
         if message.name is not None:
             context.drop(f"{message.path}.name")
         content = _encode_content(message, context)
@@ -43,8 +49,20 @@ def encode_messages(messages: Sequence[Message], context: EncodeContext) -> list
         context.put_extra(encoded[-1], message)
         joinable = message.role == "user" and all([isinstance(block, ToolResult) for block in message.content])
     for each in encoded:
-        each["content"] = shortest(each["content"])
+        if type(each["content"]) is list:
+            each["content"] = shortest(each["content"])
     return encoded
+
+
+def _plain_message(message: Message) -> dict[str, Any] | None:
+    """Encode a message if it is what most are: one text, with words, and nothing more."""
+    content = message.content
+    if len(content) != 1 or message.name is not None or message.extra or message.role not in _SPEAKERS:
+        return None
+    block = content[0]
+    if type(block) is not Text or block.cache or block.annotations or block.logprobs or block.extra:
+        return None
+    return {"role": message.role, "content": block.text} if block.text.strip() else None
 
 
 def _encode_content(message: Message, context: EncodeContext) -> Content:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmproxy.dialects.messages.response_decode import decode_response
+from llmproxy.dialects.messages.response_decode import decode_any_response, decode_response
 from llmproxy.dialects.model import Citation, Opaque, Reply, Text, Thinking, ToolCall, Usage, UsageDetails
 from llmproxy.dialects.provider_errors import BadReply
 from tests.support import vendors
@@ -47,6 +47,33 @@ def test_a_plain_reply() -> None:
         stop_word="end_turn",
         usage=Usage(input=3, output=4),
     )
+
+
+@given(
+    changes=st.dictionaries(
+        st.sampled_from([*MESSAGE, "stop_details", "container", "error", "x"]),
+        st.sampled_from(
+            (
+                *("", "tool_use", "stop_sequence", "assistant", None, 1, True, [], {}, [None]),
+                *({"input_tokens": 1, "service_tier": "priority", "cache_read_input_tokens": 2}, {"input_tokens": "1"}),
+                *({"server_tool_use": {"web_search_requests": 1}}, {"server_tool_use": None, "speed": "fast"}),
+                *([{"type": "text", "text": ""}], [{"type": "text", "text": "a", "x": 1}], [{"type": "text"}]),
+                *([{"text": "a"}], [{"type": "text", "text": "a", "citations": []}], [{"type": "tool_use", "id": "1"}]),
+            )
+        ),
+        max_size=2,
+    )
+)
+def test_what_is_read_in_one_step_is_what_is_read_member_by_member(changes: dict[str, Any]) -> None:
+    raw = json.dumps({**MESSAGE, **changes}).encode()
+    try:
+        slowly: object = decode_any_response(raw)
+    except BadReply as error:
+        slowly = error.message
+    try:
+        assert decode_response(raw) == slowly
+    except BadReply as error:
+        assert error.message == slowly
 
 
 def test_blocks_of_every_kind() -> None:

@@ -19,15 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-# A terminal signals the process group: both processes of a one-file program, of which the first passes signals on. The
-# second has a group of its own while it serves, or one Ctrl-C would be two, which cut exchanges off.
-ENTRY = """
-import os, sys
-from llmproxy.cli import command_line, main
-if os.name == "posix" and command_line(sys.argv[1:])[:1] == ["serve"]:
-    os.setpgid(0, 0)
-sys.exit(main())
-"""
+ENTRY = Path(__file__).with_name("entry.py")
 # Desktop and interpreter tools, modules for compilers and test runners, and bindings of the standard library to
 # libraries under the GPL (readline, gdbm), or to some that no server needs.
 LEFT_OUT = frozenset(
@@ -54,7 +46,6 @@ def bundle(program: Path, work: Path) -> dict[str, str]:
     """Make `program`, with temporary files in `work`. Return its commit and day. Ends the program when that fails."""
     build = describe_build()
     (work / "build.json").write_text(json.dumps(build), encoding="utf-8")
-    (work / "entry.py").write_text(ENTRY, encoding="utf-8")
     hooks = work / "hooks"
     hooks.mkdir()
     (hooks / "hook-botocore.py").write_text(BOTOCORE_HOOK, encoding="utf-8")
@@ -69,7 +60,13 @@ def bundle(program: Path, work: Path) -> dict[str, str]:
     for name in sorted(LEFT_OUT):
         command += ["--exclude-module", name]
     done = subprocess.run(
-        [*command, str(work / "entry.py")], cwd=ROOT, capture_output=True, text=True, errors="replace", check=False
+        [*command, str(ENTRY)],
+        cwd=ROOT,
+        env={**os.environ, "PYINSTALLER_CONFIG_DIR": str(work / "cache")},  # two builds must not share it
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
     )
     said = done.stdout + done.stderr
     missing = [line for line in said.splitlines() if "Hidden import" in line or " ERROR: " in line]

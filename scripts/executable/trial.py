@@ -28,6 +28,8 @@ from scripts.executable.tls_upstream import CA, FRAMES, TlsUpstream
 
 LISTENS_WITHIN_S = 1.5
 HELP_WITHIN_S = 0.8
+# A processor that others use too needs up to twice the time for the same: the best of a few tries is the program's own.
+TRIES = 5
 # The only variables for child processes: no key, so that the stub answers.
 KEPT_VARIABLES = ("PATH", "SYSTEMROOT")
 PATIENCE_S = 60
@@ -77,10 +79,13 @@ ON_DEMAND = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Server:
-    """The running executable: what was started, which may be the parent of what serves, and its port."""
+    """The running executable: what was started, which may be the parent of what serves, its port, and how long it took
+    until it listened.
+    """
 
     process: subprocess.Popen[bytes]
     port: int
+    start_s: float = 0.0
 
     def post(self, path: str, body: object) -> http.client.HTTPResponse:
         """Return the answer to a request, its body not yet read."""
@@ -117,6 +122,7 @@ def try_out(program: Path) -> None:
         trial.one_process()
         if sys.platform != "win32":
             trial.ctrl_c_in_a_terminal()
+            trial.killed_loader()
             trial.two_workers()
             trial.under_a_service_manager()
         trial.nothing_is_left()
@@ -145,7 +151,7 @@ class _Trial:
         if __version__ not in (version := self._run("--version")) or " (commit " not in version:
             _fail(f"--version prints {version!r}, not {__version__} with its commit")
         print(f"  {version.strip()}", flush=True)
-        self._run("--help", most_s=HELP_WITHIN_S)
+        _within(HELP_WITHIN_S, "--help", lambda: self._timed("--help")[1])
         configs = sorted((ROOT / "configs").glob("*.yaml"))
         for config in configs:
             shutil.copy(config, self._folder)
@@ -173,8 +179,12 @@ class _Trial:
             self._stop(server)
         for name in ("modules", "library"):
             (self._folder / "mine" / f"{name}.json").write_text("[]")
-        with self._serving(most_s=LISTENS_WITHIN_S) as server:
+        _within(LISTENS_WITHIN_S, "listening", self._start_and_stop)
+
+    def _start_and_stop(self) -> float:
+        with self._serving() as server:
             self._stop(server)
+        return server.start_s
 
     def ctrl_c_in_a_terminal(self) -> None:
         """Press Ctrl-C during a stream: it reaches all processes of the terminal, and must count once."""
@@ -197,6 +207,14 @@ class _Trial:
             if code := server.process.wait(PATIENCE_S):
                 _fail(f"after Ctrl-C it ended with {code}")
         _passed("Ctrl-C lets a stream end")
+
+    def killed_loader(self) -> None:
+        """Kill the first of the two processes with -9, which cannot tell the second."""
+        with self._serving() as server:
+            server.process.kill()
+            _until(lambda: not _listens(server.port), "the end of the server after its loader was killed")
+            _until(lambda: not list(self._unpacked.iterdir()), "the removal of what the killed loader unpacked")
+        _passed("kill -9 of its loader ends the server, and nothing is left")
 
     def two_workers(self) -> None:
         """Serve with two workers, kill one, and stop."""
@@ -264,7 +282,11 @@ class _Trial:
         config = CONFIG.replace("$WORKERS", str(workers)).replace("$URL", self._upstream.url)
         (self._folder / "llmproxy.yaml").write_text(config, encoding="utf-8")
 
-    def _run(self, *arguments: str, most_s: float | None = None) -> str:
+    def _run(self, *arguments: str) -> str:
+        return self._timed(*arguments)[0]
+
+    def _timed(self, *arguments: str) -> tuple[str, float]:
+        """Run a command to its end. Return its output, and the seconds that it took."""
         before_s, began_s = processor_time.of_ended_children(), time.monotonic()
         done = subprocess.run(
             [self._program, *arguments],
@@ -280,11 +302,10 @@ class _Trial:
         if done.returncode != 0:
             _fail(f"{' '.join(arguments)} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
         used_s = None if before_s is None or after_s is None else after_s - before_s
-        _report(" ".join(arguments), elapsed_s, used_s, most_s)
-        return done.stdout
+        return done.stdout, _report(" ".join(arguments), elapsed_s, used_s)
 
     @contextlib.contextmanager
-    def _serving(self, *, terminal: int | None = None, most_s: float | None = None) -> Iterator[Server]:
+    def _serving(self, *, terminal: int | None = None) -> Iterator[Server]:
         """Start the server, and wait until it listens."""
         port = _free_port()
         log = self._folder.parent / "server.log"
@@ -306,8 +327,7 @@ class _Trial:
                 used_s, elapsed_s = processor_time.of_running(process.pid), time.monotonic() - began_s
                 if process.poll() is not None:
                     _fail(f"serve ended with {process.returncode}")
-                _report("serve listens", elapsed_s, used_s, most_s)
-                yield Server(process=process, port=port)
+                yield Server(process=process, port=port, start_s=_report("serve listens", elapsed_s, used_s))
             except BaseException:
                 _kill_all(process)
                 process.wait()
@@ -387,13 +407,18 @@ def _kill_all(process: subprocess.Popen[bytes]) -> None:
         process.kill()
 
 
-def _report(what: str, elapsed_s: float, used_s: float | None = None, most_s: float | None = None) -> None:
-    """Print times. Ends the program when the processor time, or where it is not known the other, exceeds `most_s`."""
-    used = "" if used_s is None else f", {used_s:.2f} s of the processor"
-    bound = "" if most_s is None else f" (at most {most_s:g})"
-    _passed(f"{what}: {elapsed_s:.2f} s{used}{bound}")
-    if most_s is not None and (elapsed_s if used_s is None else used_s) > most_s:
-        _fail(f"{what}: this took too long")
+def _report(what: str, elapsed_s: float, used_s: float | None = None) -> float:
+    """Print how long something took. Return the processor time, or where that is not known the other."""
+    _passed(f"{what}: {elapsed_s:.2f} s" + ("" if used_s is None else f", {used_s:.2f} s of the processor"))
+    return elapsed_s if used_s is None else used_s
+
+
+def _within(most_s: float, what: str, measure: Callable[[], float]) -> None:
+    """Ends the program when the least of some measures is more than `most_s`. One that is less is enough."""
+    for _ in range(TRIES):
+        if measure() <= most_s:
+            return _passed(f"that is within {most_s:g} s")
+    _fail(f"{what} took more than {most_s:g} s each of {TRIES} times")
 
 
 def _passed(line: str) -> None:

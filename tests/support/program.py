@@ -25,12 +25,13 @@ from tests.support.warm_start import WarmProcess, start
 
 ROOT = Path(__file__).parent.parent.parent
 _ADDRESS = re.compile(r"https?://[^\s/]+:(\d+)")
+_KEPT = ("PATH", "SYSTEMROOT", "TMPDIR", "TEMP", "COVERAGE_PROCESS_CONFIG")
 _COMMAND = [sys.executable, "-m", "llmproxy"]
 
 
 def clean_environment(home: Path, extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """Return an environment with no key, no proxy and nothing of this machine's settings; `home` is HOME."""
-    kept = {name: os.environ[name] for name in ("PATH", "SYSTEMROOT", "TMPDIR", "TEMP") if name in os.environ}
+    kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
     result = {"HOME": str(home), "PYTHONPATH": str(ROOT), "PYTHONUTF8": "1", "PYTHONUNBUFFERED": "1"}
     state = {"WIN_PD_OVERRIDE_LOCAL_APPDATA": str(home)}  # Windows asks the system, not HOME
     return kept | result | state | dict(extra or {})

@@ -161,6 +161,8 @@ def _become(request: dict[str, object], descriptors: list[int]) -> None:
     sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
     sys.stdout = _written(1)
     sys.stderr = _written(2)
+    if "COVERAGE_PROCESS_CONFIG" in os.environ:  # an interpreter that starts does this by itself
+        importlib.import_module("coverage").process_startup()
 
 
 def _written(descriptor: int) -> io.TextIOWrapper:

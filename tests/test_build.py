@@ -18,6 +18,7 @@ from tests.support.program import ROOT
 def test_build_makes_one_file_that_serves_and_stops(tmp_path: Path) -> None:
     command = [sys.executable, str(ROOT / "build.py"), "--into", str(tmp_path), "--sbom"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=900, check=False)
+    print(done.stdout)
     assert done.returncode == 0, done.stdout + done.stderr
     program = "llmproxy.exe" if sys.platform == "win32" else "llmproxy"
     assert sorted(path.name for path in tmp_path.iterdir()) == [program, "llmproxy-licenses.txt", "llmproxy.cdx.json"]

@@ -54,6 +54,7 @@ def test_check_goes_on_after_a_failure_and_names_it(tmp_path: Path) -> None:
     assert "ruff format --check ." in messages and "ruff check ." in messages
 
 
-def test_ci_runs_both() -> None:
+def test_ci_runs_both_and_tries_the_executable_and_the_wheel_for_a_limited_time() -> None:
     lines = (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
     assert {"./scripts/check", "./scripts/test"} <= set(lines)
+    assert "timeout 25m ./scripts/test --long -rP tests/test_build.py tests/test_wheel.py" in lines

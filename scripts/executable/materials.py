@@ -102,8 +102,8 @@ def packages_of(modules: set[str]) -> tuple[metadata.Distribution, ...]:
         name = _normal(each.metadata["Name"])
         if name != "llmproxy" and (name == "pyinstaller" or any(_module(str(f)) in modules for f in each.files or ())):
             found[name] = each
-    locked = {_normal(name): version for name, version in _PINNED.findall(LOCK.read_text(encoding="utf-8"))}
-    if other := [f"{name} {each.version}" for name, each in found.items() if locked.get(name) != each.version]:
+    locked = {(_normal(name), version) for name, version in _PINNED.findall(LOCK.read_text(encoding="utf-8"))}
+    if other := [f"{name} {each.version}" for name, each in found.items() if (name, each.version) not in locked]:
         sys.exit(f"these are not the versions of {LOCK.name}: {', '.join(sorted(other))}; run scripts/setup dev")
     return tuple(found[name] for name in sorted(found))
 

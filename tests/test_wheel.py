@@ -27,7 +27,7 @@ def test_a_fresh_environment_passes_acceptance_tests_with_the_wheel(tmp_path: Pa
     wheel, _ = release.build(tmp_path / "dist")
     venv.create(tmp_path / "environment", with_pip=True)
     python = tmp_path / "environment" / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
-    install = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    install = [str(python), "-m", "pip", "install", "-qq", "--disable-pip-version-check"]
     lock = str(ROOT / "scripts" / "requirements-dev.txt")
     subprocess.run([*install, "--require-hashes", "--only-binary", ":all:", "-r", lock], check=True)
     subprocess.run([*install, "--no-deps", "--no-index", str(wheel)], check=True)

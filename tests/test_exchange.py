@@ -106,3 +106,12 @@ def test_a_budget_says_when_a_burst_is_over() -> None:
     assert relieved == [100]
     budget.release_all(small)
     assert relieved == [100]  # once for each burst
+
+
+def test_a_view_has_all_values_of_its_exchange_and_is_changed_alone() -> None:
+    original = ended()
+    view = original.view()
+    assert type(view) is type(original)
+    assert view == original
+    view.model = "other"
+    assert original.model == "gpt-4o"

@@ -68,7 +68,11 @@ class TurnMemory:
     def find(self) -> KeptTurns | None:
         """Return what the beginning of this request became before; None where nothing is kept."""
         kept = self._of(self.read.derived.get(self.key), len(self.read.located().ends))
-        return kept or self._of(self.read.inherited.get(self.key), self.read.known)
+        if kept is None:
+            kept = self._of(self.read.inherited.get(self.key), self.read.known)
+            if kept is not None and self.read.same_tail:
+                self._keep(self.read, kept)  # for a turn that comes before this one is translated
+        return kept
 
     def _of(self, kept: object, items: int) -> KeptTurns | None:
         if not isinstance(kept, KeptTurns) or kept.options != self.options:
@@ -105,8 +109,18 @@ class TurnMemory:
 
     def keep(self, kept: KeptTurns) -> None:
         """Keep `kept` for the next turn."""
-        if self.read.derived.get(self.key) is kept:
-            return
-        places = self.read.located()
-        others = len(self.read.data) - (places.end - places.begin)
-        self.read.keep(self.key, kept, kept.size_bytes(others))
+        read, part = self.read, kept
+        while read.memory is None and read.next is not None:  # the next turn came before this one was translated
+            read = read.next
+            known = part.up_to(read.known) if read.same_tail else None
+            if known is None:
+                return
+            part = known
+        before = read.derived.get(self.key)
+        if not isinstance(before, KeptTurns) or before.options != self.options or before.end.items < part.end.items:
+            self._keep(read, part)
+
+    def _keep(self, read: ReadObject, kept: KeptTurns) -> None:
+        places = read.located()
+        others = len(read.data) - (places.end - places.begin)
+        read.keep(self.key, kept, kept.size_bytes(others))

@@ -60,7 +60,8 @@ class ReadObject:
     Its first `known` items stand, with all that is before them, in an earlier object too; that is `known_bytes`.
     `same_tail` says whether what follows the list, from `end` on, stands there too, `moved` bytes before. `derived` is
     the place for what was found out about this object, `inherited` has what was found out about the earlier one. What
-    takes much memory is put there by `keep`, which counts it in `memory`: None once that has forgotten the object.
+    takes much memory is put there by `keep`, which counts it in `memory`: None once that has forgotten the object,
+    or has the `next` one in its place.
     """
 
     data: bytes
@@ -74,7 +75,9 @@ class ReadObject:
     inherited: dict[Hashable, object] = field(default_factory=dict)
     memory: JsonMemory | None = None
     size_bytes: int = 0
+    sizes: dict[Hashable, int] = field(default_factory=dict)
     replaces: bool = False
+    next: ReadObject | None = None
 
     def keep(self, name: Hashable, value: object, size_bytes: int) -> None:
         """Put `value`, which takes `size_bytes`, into `derived`, if this object is still remembered itself. An earlier
@@ -82,9 +85,10 @@ class ReadObject:
         if self.replaces:
             self.inherited.pop(name, None)
         if self.memory is not None:
-            self.derived[name] = value
-            self.size_bytes += size_bytes
-            self.memory.grow(size_bytes)
+            more_bytes = size_bytes - self.sizes.get(name, 0)
+            self.derived[name], self.sizes[name] = value, size_bytes
+            self.size_bytes += more_bytes
+            self.memory.grow(more_bytes)
 
     @property
     def known_bytes(self) -> int:
@@ -199,7 +203,7 @@ class JsonMemory:
         """Keep `read`, in place of the `earlier` object where that one has hardly any other items."""
         if earlier is not None and read.known_bytes * 2 >= earlier.end:
             self._drop(earlier)
-            read.replaces = True
+            read.replaces, earlier.next = True, read
         key = _key(read.data, read.name, _place_of(read))
         alike = self._alike.setdefault(key, [])
         self._alike.move_to_end(key)

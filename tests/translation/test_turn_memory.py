@@ -193,6 +193,23 @@ async def test_what_is_changed_behind_what_is_kept_counts(change: dict[str, Any]
         assert await translated(raw, client, target, memory, translator) == alone
 
 
+async def test_turns_that_come_before_the_last_one_was_translated_go_on_from_what_is_known() -> None:
+    first, second, third, fourth = tool_turns("chat", random.Random(2), 4, odd=0.0, size=60)
+    memory, translator = JsonMemory(1 << 20), new_translator()
+    early, late = exchange_of(first, "chat", memory), exchange_of(second, "chat", memory)
+    assert early.held.read is not None and late.held.read is not None
+    await translator.prepare(early, Call(target=CLAUDE, model=CLAUDE.model))
+    assert late.held.read.derived and early.held.read.memory is None
+    last = exchange_of(third, "chat", memory)
+    assert last.held.read is not None and last.held.read.inherited
+    await translator.prepare(last, Call(target=CLAUDE, model=CLAUDE.model))
+    await translator.prepare(late, Call(target=CLAUDE, model=CLAUDE.model))
+    [kept] = kept_of(memory)
+    assert len(kept.ends) > 1 and memory.size_bytes == last.held.read.size_bytes
+    alone = await translated(fourth, "chat", CLAUDE, None, translator)
+    assert await translated(fourth, "chat", CLAUDE, memory, translator) == alone
+
+
 async def test_most_of_a_turn_is_not_decoded_again(monkeypatch: pytest.MonkeyPatch) -> None:
     bodies, memory = list(tool_turns("chat", random.Random(2), 6, odd=0.0, size=60)), JsonMemory(1 << 20)
     decoded: list[int] = []

@@ -150,7 +150,10 @@ def test_what_is_kept_counts_and_goes_with_its_object() -> None:
     assert read.derived == {"name": "value"} and memory.size_bytes == len(read.data) + 2 * SMALLEST_BYTES
     after = memory.read(body([*LONG, "3"]), "list")
     assert after is not None and after.inherited["name"] == "value" and memory.size_bytes == len(after.data)
+    assert read.next is after
+    after.keep("name", "first", 900)
     after.keep("name", "longer", 1)
+    assert memory.size_bytes == len(after.data) + 1
     assert after.derived == {"name": "longer"} and "name" not in after.inherited
     after.keep("more", "too much", 10 * SMALLEST_BYTES)
     assert memory.size_bytes == 0

@@ -142,9 +142,14 @@ class WrittenRecord:
     read: ReadObject | None = None
 
     @property
+    def parts(self) -> tuple[bytes, bytes, bytes | memoryview, bytes]:
+        """Return the parts of the text in order."""
+        return self.head, self.before, self.body, self.after
+
+    @property
     def text(self) -> bytes:
         """Return the whole record, with the newline that ends it."""
-        return b"".join((self.head, self.before, self.body, self.after))
+        return b"".join(self.parts)
 
 
 def write_record(

@@ -33,6 +33,22 @@ def test_a_record_has_a_file_whose_name_reports_its_time(tmp_path: Path) -> None
     assert file.read_bytes() == TEXT
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="has no such call")
+@pytest.mark.parametrize("first", [0, 3, 20, len(TEXT)])
+def test_a_record_is_written_whole_however_little_the_system_takes_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: int
+) -> None:
+    write = os.write
+    monkeypatch.setattr(os, "writev", lambda file, parts: write(file, b"".join(parts)[:first]))
+    monkeypatch.setattr(os, "write", lambda file, data: write(file, data[:7]))
+    record = WrittenRecord(
+        started=STARTED, id="a1", head=TEXT[:9], before=TEXT[9:20], body=memoryview(TEXT)[20:40], after=TEXT[40:]
+    )
+    stored(RecordFiles, tmp_path).write(record)
+    [file] = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert file.read_bytes() == TEXT == record.text
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="has other permissions")
 @pytest.mark.parametrize("kind", [RecordFiles, DayFiles])
 def test_files_are_for_their_owner_alone(tmp_path: Path, kind: type[RecordFiles] | type[DayFiles]) -> None:

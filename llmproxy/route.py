@@ -12,7 +12,7 @@ from typing import Protocol
 
 from llmproxy.call import Call
 from llmproxy.client_request import ClientRequest
-from llmproxy.dialects.model import Usage
+from llmproxy.dialects.usage import Usage
 from llmproxy.errors import ProxyError
 from llmproxy.target import Target
 from llmproxy.user_code import is_user_defined, log_failure

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from llmproxy.dialects.model import Usage
+from llmproxy.dialects.usage import Usage
 from llmproxy.records.entry import Entry, ErrorEntry
 
 UNKNOWN = "-"

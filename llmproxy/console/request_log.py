@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from llmproxy.console.formatting import UNKNOWN, format_cost, format_duration, format_tokens, sanitize
-from llmproxy.dialects.model import Usage
+from llmproxy.dialects.usage import Usage
 from llmproxy.exchange import Exchange
 from llmproxy.records.background_writer import BackgroundWriter
 from llmproxy.records.entry import entry_of

@@ -31,10 +31,10 @@ from llmproxy.dialects.encode_context import Losses
 from llmproxy.dialects.error_body import write_error, write_error_event
 from llmproxy.dialects.lenient_json import Fields, Other, count, error_message, string
 from llmproxy.dialects.members import Members, name_of, wrong
-from llmproxy.dialects.model import Usage
 from llmproxy.dialects.reshape import Reshape, read_object
 from llmproxy.dialects.stream_watch import FrameWatch
 from llmproxy.dialects.summary import Summary
+from llmproxy.dialects.usage import Usage
 from llmproxy.wire.framing import Frame
 from llmproxy.wire.json import read_as, read_members, read_value
 

@@ -22,8 +22,8 @@ from llmproxy.dialects.embedding_codec import (
 )
 from llmproxy.dialects.encode_context import Losses
 from llmproxy.dialects.members import Members
-from llmproxy.dialects.model import Usage
 from llmproxy.dialects.summary import Summary
+from llmproxy.dialects.usage import Usage
 from llmproxy.errors import Untranslatable
 from llmproxy.wire.json import read_value
 

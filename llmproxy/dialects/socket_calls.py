@@ -13,7 +13,7 @@ from urllib.parse import quote, unquote_plus
 
 import msgspec
 
-from llmproxy.dialects.model import Usage, UsageDetails
+from llmproxy.dialects.usage import Usage, UsageDetails
 
 _MODEL_FIELDS = ("model", "deployment")
 _SEPARATOR = re.compile("[&;]")

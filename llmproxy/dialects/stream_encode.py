@@ -12,8 +12,9 @@ from typing import Any, assert_never
 import msgspec
 
 from llmproxy.dialects.encode_context import EncodeContext, Losses
-from llmproxy.dialects.model import Request, Usage
+from llmproxy.dialects.model import Request
 from llmproxy.dialects.stream_events import Cite, Close, Delta, Done, Event, Fail, Lost, Open, Start, Stop, UsageUpdate
+from llmproxy.dialects.usage import Usage
 from llmproxy.wire.json import write_unicode
 
 

@@ -10,7 +10,8 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from llmproxy.dialects.model import Block, Citation, StopReason, Usage
+from llmproxy.dialects.model import Block, Citation, StopReason
+from llmproxy.dialects.usage import Usage
 
 
 class Start(msgspec.Struct, kw_only=True):

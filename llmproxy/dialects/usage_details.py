@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from llmproxy.dialects.lenient_json import count, string
-from llmproxy.dialects.model import UsageDetails
+from llmproxy.dialects.usage import UsageDetails
 
 # The names of the standard tier: OpenAI, Anthropic, Groq, Gemini. An answer with `auto` does not say which it was.
 _STANDARD_TIERS = frozenset({"default", "standard", "on_demand", "auto", "unspecified"})

@@ -7,7 +7,7 @@ Begin reading at `used_tokens`.
 from __future__ import annotations
 
 from llmproxy.body import Body
-from llmproxy.dialects.model import Usage
+from llmproxy.dialects.usage import Usage
 from llmproxy.errors import BadRequest
 from llmproxy.exchange import Exchange
 from llmproxy.pricing.prices import Prices

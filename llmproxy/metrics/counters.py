@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from llmproxy.call import Call
-from llmproxy.dialects.model import Usage
+from llmproxy.dialects.usage import Usage
 from llmproxy.exchange import Exchange
 from llmproxy.metrics.activity import Activity
 from llmproxy.metrics.histogram import PROXY_BOUNDS_S, Histogram

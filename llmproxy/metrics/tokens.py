@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from llmproxy.dialects.model import Usage
+from llmproxy.dialects.usage import Usage
 
 COST_DIGITS = 10
 TOKEN_KINDS = ("input", "output", "cache_read", "cache_write", "reasoning")

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pydantic import Field
 
 from llmproxy.answer import Answer
-from llmproxy.dialects.model import Usage
+from llmproxy.dialects.usage import Usage
 from llmproxy.exchange import Exchange
 from llmproxy.middleware.base import Middleware
 from llmproxy.private_files import refuse_place

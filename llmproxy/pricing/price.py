@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from llmproxy.dialects.model import Usage, UsageDetails
+from llmproxy.dialects.usage import Usage, UsageDetails
 
 _TOKENS = 1e-6
 

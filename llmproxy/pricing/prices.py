@@ -17,7 +17,7 @@ from fnmatch import fnmatchcase
 
 from llmproxy.answer import Answer
 from llmproxy.call import Call
-from llmproxy.dialects.model import Usage, UsageDetails
+from llmproxy.dialects.usage import Usage, UsageDetails
 from llmproxy.errors import ProxyError
 from llmproxy.exchange import Exchange
 from llmproxy.pricing.price import Price

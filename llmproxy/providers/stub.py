@@ -21,8 +21,9 @@ from llmproxy.dialects.derived import request_text
 from llmproxy.dialects.dialect import Dialect, Endpoint
 from llmproxy.dialects.embeddings import EMBEDDINGS_CODEC, pack_vector, read_inputs
 from llmproxy.dialects.encode_context import Losses
-from llmproxy.dialects.model import Reply, Text, Usage
+from llmproxy.dialects.model import Reply, Text
 from llmproxy.dialects.stream_events import Close, Delta, Done, Event, Open, Start, Stop, UsageUpdate
+from llmproxy.dialects.usage import Usage
 from llmproxy.errors import BadRequest
 from llmproxy.providers.base import ConfiguredProvider, ProviderConfig
 from llmproxy.providers.own_answers import json_answer, stream_answer

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Meta
 
 from llmproxy.call import Call
-from llmproxy.dialects.model import Usage
+from llmproxy.dialects.usage import Usage
 from llmproxy.exchange import Exchange
 from llmproxy.redaction.masking import all_secrets_of
 from llmproxy.redaction.names import redact_query

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from llmproxy.dialects.model import UsageDetails
+from llmproxy.dialects.usage import UsageDetails
 from llmproxy.records.entry import RECORD_VERSION, Entry, Milliseconds
 from llmproxy.records.record_body import NULL, BodyFormat, Masks, decompress_parts, render_body, render_stream
 from llmproxy.redaction.json_path import Path, Side

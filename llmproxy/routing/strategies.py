@@ -17,7 +17,7 @@ from operator import add, attrgetter
 from pydantic import Field
 
 from llmproxy.client_request import ClientRequest
-from llmproxy.dialects.model import Usage
+from llmproxy.dialects.usage import Usage
 from llmproxy.route import ModelPrices, Strategy
 from llmproxy.settings import Strict, Whole
 from llmproxy.target import Target

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from llmproxy.dialects.model import Usage
 from llmproxy.dialects.socket_calls import add_usage
+from llmproxy.dialects.usage import Usage
 from llmproxy.errors import Overloaded
 from llmproxy.exchange import Exchange
 from llmproxy.server.observer import UNCOUNTED_BYTES

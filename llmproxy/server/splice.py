@@ -12,7 +12,7 @@ import contextlib
 from collections.abc import Callable
 
 from llmproxy.answer import Answer, Upgraded
-from llmproxy.dialects.model import Usage
+from llmproxy.dialects.usage import Usage
 from llmproxy.errors import BrokenStream
 from llmproxy.exchange import Exchange
 from llmproxy.pricing.prices import Prices

@@ -22,9 +22,9 @@ from llmproxy.dialects.embedding_codec import EmbeddingCodec, EmbeddingReply, Em
 from llmproxy.dialects.embeddings import read_inputs
 from llmproxy.dialects.encode_context import Losses
 from llmproxy.dialects.members import parse
-from llmproxy.dialects.model import Usage
 from llmproxy.dialects.provider_errors import BadReply, decode_error
 from llmproxy.dialects.summary import Summary
+from llmproxy.dialects.usage import Usage
 from llmproxy.errors import BadRequest
 from llmproxy.exchange import Exchange, MemoryBudget
 from llmproxy.target import Target

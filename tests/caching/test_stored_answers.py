@@ -15,10 +15,10 @@ from llmproxy.caching.stored_answers import PacedStream, answer_from_entry, entr
 from llmproxy.dialects.chat import DIALECT as CHAT
 from llmproxy.dialects.embeddings import DIALECT as EMBEDDINGS
 from llmproxy.dialects.messages import DIALECT as MESSAGES
-from llmproxy.dialects.model import Usage
 from llmproxy.dialects.reshape import Reshape
 from llmproxy.dialects.responses import DIALECT as RESPONSES
 from llmproxy.dialects.summary import Summary
+from llmproxy.dialects.usage import Usage
 from llmproxy.wire.sse import SSE
 from tests.caching.test_entry import entry
 from tests.support import vendors

@@ -11,8 +11,8 @@ from multidict import CIMultiDict
 from rich.console import Console
 
 from llmproxy.cli.stats_view import render_stats
-from llmproxy.dialects.model import Usage
 from llmproxy.dialects.summary import Summary
+from llmproxy.dialects.usage import Usage
 from llmproxy.errors import BadRequest
 from llmproxy.exchange import Exchange
 from llmproxy.metrics.counters import Metrics

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from llmproxy.config.configured_prices import configured_prices
 from llmproxy.config.load import load
-from llmproxy.dialects.model import Usage
+from llmproxy.dialects.usage import Usage
 from llmproxy.routes import build_routing
 from llmproxy.target import Target
 

@@ -15,8 +15,8 @@ from llmproxy.console.formatting import (
     sanitize,
     sanitize_lines,
 )
-from llmproxy.dialects.model import Usage
 from llmproxy.dialects.summary import Summary
+from llmproxy.dialects.usage import Usage
 from llmproxy.records.entry import entry_of
 from tests.support.exchanges import ended
 

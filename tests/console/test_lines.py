@@ -14,8 +14,8 @@ from rich.cells import cell_len
 from llmproxy.answer import Headers
 from llmproxy.console.lines import ExchangeEnded, ExchangeStarted, LinePrinter
 from llmproxy.console.terminal import Console
-from llmproxy.dialects.model import Usage
 from llmproxy.dialects.summary import Summary
+from llmproxy.dialects.usage import Usage
 from llmproxy.errors import UpstreamError
 from llmproxy.exchange import Exchange
 from llmproxy.records.entry import entry_of

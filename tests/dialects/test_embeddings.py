@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmproxy.dialects.embeddings import DIALECT, decode_reply
-from llmproxy.dialects.model import Usage
 from llmproxy.dialects.summary import Summary
+from llmproxy.dialects.usage import Usage
 
 
 def test_the_tokens_of_a_reply_are_read() -> None:

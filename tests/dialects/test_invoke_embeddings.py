@@ -7,8 +7,8 @@ import pytest
 from llmproxy.dialects.embedding_codec import EmbeddingReply, EmbeddingRequest
 from llmproxy.dialects.encode_context import Losses
 from llmproxy.dialects.invoke_embeddings import COHERE, COHERE_4, TITAN, TITAN_2, counting, find_invoked
-from llmproxy.dialects.model import Usage
 from llmproxy.dialects.summary import Summary
+from llmproxy.dialects.usage import Usage
 from llmproxy.errors import BadRequest, Untranslatable
 
 

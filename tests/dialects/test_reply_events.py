@@ -8,9 +8,10 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmproxy.dialects.model import Citation, Media, Opaque, Refusal, Reply, Text, Thinking, ToolCall, Usage
+from llmproxy.dialects.model import Citation, Media, Opaque, Refusal, Reply, Text, Thinking, ToolCall
 from llmproxy.dialects.reply_events import collect, events_of
 from llmproxy.dialects.stream_events import Close, Delta, Done, Event, Fail, Lost, Open, Start, Stop, UsageUpdate
+from llmproxy.dialects.usage import Usage
 
 TEXTS = st.text(max_size=5)
 LIKELY = [{"token": "a", "logprob": -1.0}]

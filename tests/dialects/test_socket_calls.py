@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from llmproxy.dialects.model import Usage, UsageDetails
 from llmproxy.dialects.socket_calls import add_usage, model_in_query, names_deployment, with_model, without_deployment
 from llmproxy.dialects.socket_catalog import find_socket
+from llmproxy.dialects.usage import Usage, UsageDetails
 
 
 @pytest.mark.parametrize(

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from llmproxy.dialects.encode_context import Losses
-from llmproxy.dialects.model import Citation, Request, Text, Usage
+from llmproxy.dialects.model import Citation, Request, Text
 from llmproxy.dialects.stream_encode import StreamEncoder, encode_string
 from llmproxy.dialects.stream_events import Cite, Close, Delta, Done, Event, Fail, Lost, Open, Start, Stop, UsageUpdate
+from llmproxy.dialects.usage import Usage
 
 
 class Names(StreamEncoder):

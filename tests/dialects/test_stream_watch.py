@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from llmproxy.dialects import chat, embeddings, messages, responses
 from llmproxy.dialects import stream_watch as watching
 from llmproxy.dialects.dialect import Dialect
-from llmproxy.dialects.model import Usage
 from llmproxy.dialects.stream_watch import FrameWatch
 from llmproxy.dialects.summary import Summary
+from llmproxy.dialects.usage import Usage
 from llmproxy.wire.framing import Frame
 from llmproxy.wire.sse import SSE
 from tests.support import vendors

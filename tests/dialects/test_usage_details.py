@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from msgspec import UNSET
 
-from llmproxy.dialects.model import UsageDetails
+from llmproxy.dialects.usage import UsageDetails
 from llmproxy.dialects.usage_details import amount, details_of, merged, tier_of
 
 

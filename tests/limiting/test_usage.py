@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from llmproxy.answer import Answer, Headers
-from llmproxy.dialects.model import Usage
 from llmproxy.dialects.summary import Summary
+from llmproxy.dialects.usage import Usage
 from llmproxy.exchange import Exchange
 from llmproxy.limiting.usage import USUAL_OUTPUT, expected_tokens, used_cost, used_tokens
 from llmproxy.pricing.prices import Prices

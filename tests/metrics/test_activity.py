@@ -4,8 +4,8 @@ import pytest
 from multidict import CIMultiDict
 
 from llmproxy.client_request import Client
-from llmproxy.dialects.model import Usage
 from llmproxy.dialects.summary import Summary
+from llmproxy.dialects.usage import Usage
 from llmproxy.exchange import Exchange
 from llmproxy.metrics import activity
 from llmproxy.metrics.activity import Activity, Rate

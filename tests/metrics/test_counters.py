@@ -11,8 +11,8 @@ from llmproxy.call import Call
 from llmproxy.client_request import Client, ClientRequest
 from llmproxy.dialects.catalog import find
 from llmproxy.dialects.dialect import Endpoint
-from llmproxy.dialects.model import Usage
 from llmproxy.dialects.summary import Summary
+from llmproxy.dialects.usage import Usage
 from llmproxy.errors import BrokenStream, UpstreamError
 from llmproxy.exchange import Exchange
 from llmproxy.metrics.counters import CallLabels, Metrics, RequestLabels

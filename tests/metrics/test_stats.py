@@ -8,8 +8,8 @@ import pytest
 from multidict import CIMultiDict
 
 from llmproxy.client_request import Client
-from llmproxy.dialects.model import Usage
 from llmproxy.dialects.summary import Summary
+from llmproxy.dialects.usage import Usage
 from llmproxy.errors import UpstreamError
 from llmproxy.exchange import Exchange
 from llmproxy.metrics import stats

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from llmproxy.dialects.model import Usage
+from llmproxy.dialects.usage import Usage
 from llmproxy.metrics.tokens import TOKEN_KINDS, TokenCounters, sum_costs, sum_tokens
 
 

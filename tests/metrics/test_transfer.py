@@ -5,8 +5,8 @@ from typing import Any
 import msgspec
 from multidict import CIMultiDict
 
-from llmproxy.dialects.model import Usage
 from llmproxy.dialects.summary import Summary
+from llmproxy.dialects.usage import Usage
 from llmproxy.metrics.counters import Metrics
 from llmproxy.metrics.prometheus import render
 from llmproxy.metrics.provider_json import providers_json

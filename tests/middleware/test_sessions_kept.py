@@ -13,8 +13,8 @@ import pytest
 from pydantic import ValidationError
 
 from llmproxy.client_request import Client
-from llmproxy.dialects.model import Usage
 from llmproxy.dialects.summary import Summary
+from llmproxy.dialects.usage import Usage
 from llmproxy.errors import BadRequest, ProxyError
 from llmproxy.middleware.base import PageRequest
 from llmproxy.middleware.sessions import Sessions

@@ -12,7 +12,7 @@ from genai_prices import Usage as TheirUsage
 from genai_prices import types
 from genai_prices.data import providers
 
-from llmproxy.dialects.model import Usage, UsageDetails
+from llmproxy.dialects.usage import Usage, UsageDetails
 from llmproxy.pricing.genai_prices import convert, is_genai_prices
 from llmproxy.pricing.price import Price, PriceRow, Rates
 from llmproxy.pricing.price_table import embedded_table

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from llmproxy.dialects.model import Usage, UsageDetails
+from llmproxy.dialects.usage import Usage, UsageDetails
 from llmproxy.pricing.price import Price, PriceRow, PriceSet, Rates
 
 M = 1_000_000

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from llmproxy.dialects.catalog import find
-from llmproxy.dialects.model import Usage, UsageDetails
 from llmproxy.dialects.summary import Summary
+from llmproxy.dialects.usage import Usage, UsageDetails
 from llmproxy.errors import ProxyError
 from llmproxy.exchange import Exchange
 from llmproxy.pricing.price import Price, PriceRow, Rates

@@ -11,8 +11,8 @@ from openai.types import Completion
 from llmproxy.body import StreamedBody, iterate
 from llmproxy.dialects import catalog
 from llmproxy.dialects.chat import COMPLETIONS
-from llmproxy.dialects.model import Usage
 from llmproxy.dialects.summary import Summary
+from llmproxy.dialects.usage import Usage
 from llmproxy.errors import BadRequest
 from llmproxy.providers.base import ProviderConfig
 from llmproxy.providers.own_answers import FrameStream

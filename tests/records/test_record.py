@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmproxy.dialects.model import Usage
+from llmproxy.dialects.usage import Usage
 from llmproxy.records.entry import AttemptEntry, ClientEntry, Entry, ErrorEntry
 from llmproxy.records.record import CapturedMessage, Record, mask_headers, record_schema, write_record
 from llmproxy.redaction.json_path import parse_path

@@ -9,8 +9,8 @@ import pytest
 from llmproxy.answer import Answer, Headers, framing_of
 from llmproxy.client_request import Client
 from llmproxy.dialects.catalog import find
-from llmproxy.dialects.model import Usage
 from llmproxy.dialects.summary import Summary
+from llmproxy.dialects.usage import Usage
 from llmproxy.errors import ProxyError
 from llmproxy.exchange import Exchange
 from llmproxy.server import observer

@@ -6,8 +6,8 @@ import zlib
 
 import pytest
 
-from llmproxy.dialects.model import Usage
 from llmproxy.dialects.socket_catalog import find_socket
+from llmproxy.dialects.usage import Usage
 from llmproxy.exchange import Exchange, MemoryBudget
 from llmproxy.server.observer import UNCOUNTED_BYTES
 from llmproxy.server.socket_observer import MESSAGE_BYTES, SocketObserver

@@ -12,8 +12,8 @@ from llmproxy.body import Body, StreamedBody
 from llmproxy.call import Call
 from llmproxy.client_request import Client, ClientRequest
 from llmproxy.dialects.catalog import find
-from llmproxy.dialects.model import Usage
 from llmproxy.dialects.summary import Summary
+from llmproxy.dialects.usage import Usage
 from llmproxy.exchange import Exchange
 from llmproxy.target import Provider, Target, UpstreamRequest
 

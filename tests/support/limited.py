@@ -6,7 +6,7 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 
-from llmproxy.dialects.model import Usage
+from llmproxy.dialects.usage import Usage
 from llmproxy.limit import Budget, Limit
 from llmproxy.middleware.base import Middleware
 from llmproxy.middleware.limits import ClientLimits, QuotasConfig

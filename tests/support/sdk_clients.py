@@ -10,8 +10,9 @@ import openai
 
 from llmproxy.dialects.codec import Codec
 from llmproxy.dialects.encode_context import Losses
-from llmproxy.dialects.model import Reply, Request, Text, Usage
+from llmproxy.dialects.model import Reply, Request, Text
 from llmproxy.dialects.stream_events import Close, Delta, Done, Event, Open, Start, Stop, UsageUpdate
+from llmproxy.dialects.usage import Usage
 from llmproxy.wire.json import write_value
 
 USAGE = Usage(input=11, output=2, cache_read=4, cache_write=1, reasoning=0)

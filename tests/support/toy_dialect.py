@@ -31,12 +31,12 @@ from llmproxy.dialects.model import (
     ToolCall,
     ToolChoice,
     ToolResult,
-    Usage,
 )
 from llmproxy.dialects.provider_errors import BadReply
 from llmproxy.dialects.stream_decode import StreamDecoder
 from llmproxy.dialects.stream_encode import StreamEncoder
 from llmproxy.dialects.stream_events import Cite, Close, Delta, Done, Fail, Open, Start, Stop, UsageUpdate
+from llmproxy.dialects.usage import Usage
 from llmproxy.errors import ProxyError
 from llmproxy.wire.framing import Frame
 from llmproxy.wire.json import read_value, write_value

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from llmproxy.dialects.model import Usage
 from llmproxy.dialects.summary import Summary
+from llmproxy.dialects.usage import Usage
 from llmproxy.errors import ProxyError
 from llmproxy.telemetry.measurements import Distribution, Measurements, error_kind
 from tests.metrics.test_counters import ended

@@ -4,8 +4,8 @@ import pytest
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
-from llmproxy.dialects.model import Usage
 from llmproxy.dialects.summary import Summary
+from llmproxy.dialects.usage import Usage
 from llmproxy.telemetry.measurements import Measurements
 from llmproxy.telemetry.metric_points import metrics_of
 from llmproxy.telemetry.names import Names, names_of

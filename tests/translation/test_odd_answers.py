@@ -11,11 +11,12 @@ import pytest
 
 from llmproxy.dialects.chat.usage import encode_usage as chat_usage
 from llmproxy.dialects.messages.usage import encode_usage as messages_usage
-from llmproxy.dialects.model import Block, Reply, Text, Thinking, ToolCall, Usage
+from llmproxy.dialects.model import Block, Reply, Text, Thinking, ToolCall
 from llmproxy.dialects.provider_errors import BadReply
 from llmproxy.dialects.reply_events import collect
 from llmproxy.dialects.responses.usage import encode_usage as responses_usage
 from llmproxy.dialects.stream_events import Fail
+from llmproxy.dialects.usage import Usage
 from tests.support.sdk_streams import StreamError, accumulate
 from tests.support.short_answers import (
     MISSING,

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from llmproxy.dialects.lenient_json import count, object_of, string
-from llmproxy.dialects.model import Usage
 from llmproxy.dialects.socket_calls import EventFacts, SocketCalls
+from llmproxy.dialects.usage import Usage
 from llmproxy.dialects.usage_details import details_of
 
 _DONE = "response.done"

@@ -13,8 +13,8 @@ import msgspec
 
 from llmproxy.dialects.chat.usage import UsageFields, decode_usage
 from llmproxy.dialects.lenient_json import MAX_TOKENS, Fields, NoList, Other, content_text, error_message, string
-from llmproxy.dialects.model import Usage
 from llmproxy.dialects.summary import Summary
+from llmproxy.dialects.usage import Usage
 from llmproxy.wire.json import read_as
 
 

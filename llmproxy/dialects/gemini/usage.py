@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from llmproxy.dialects.lenient_json import count, object_of, objects, string
-from llmproxy.dialects.model import Usage
+from llmproxy.dialects.usage import Usage
 from llmproxy.dialects.usage_details import details_of
 
 # The words of Vertex for what was used; other words are the tier itself.

@@ -30,10 +30,10 @@ from llmproxy.dialects.model import (
     Thinking,
     ToolCall,
     ToolResult,
-    Usage,
 )
 from llmproxy.dialects.request_fields import put_tier
 from llmproxy.dialects.response_fields import bare_id, kind_of
+from llmproxy.dialects.usage import Usage
 
 
 def encode_response(reply: Reply, request: Request, context: EncodeContext) -> dict[str, Any]:

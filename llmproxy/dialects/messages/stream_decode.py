@@ -17,10 +17,11 @@ from llmproxy.dialects.messages.content import decode_citation
 from llmproxy.dialects.messages.response_decode import decode_answer_block, decode_stop, used_tools
 from llmproxy.dialects.messages.tables import SERVER_TOOLS
 from llmproxy.dialects.messages.usage import decode_usage
-from llmproxy.dialects.model import Block, Opaque, Text, Thinking, ToolCall, Usage
+from llmproxy.dialects.model import Block, Opaque, Text, Thinking, ToolCall
 from llmproxy.dialects.provider_errors import BadReply
 from llmproxy.dialects.stream_decode import StreamDecoder
 from llmproxy.dialects.stream_events import Cite, Close, Delta, Done, Open, Start, Stop, UsageUpdate
+from llmproxy.dialects.usage import Usage
 from llmproxy.errors import BadRequest
 from llmproxy.wire.framing import Frame
 from llmproxy.wire.json import read_as, read_value

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from llmproxy.dialects.lenient_json import Fields, Other, count, fields_of
-from llmproxy.dialects.model import Usage, UsageDetails
+from llmproxy.dialects.usage import Usage, UsageDetails
 from llmproxy.dialects.usage_details import details_of, merged
 
 

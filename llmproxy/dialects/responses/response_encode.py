@@ -13,18 +13,7 @@ import msgspec
 
 from llmproxy.dialects.encode_context import EncodeContext
 from llmproxy.dialects.extra import ITEM
-from llmproxy.dialects.model import (
-    Block,
-    Opaque,
-    Refusal,
-    Reply,
-    Request,
-    StopReason,
-    Text,
-    Thinking,
-    ToolCall,
-    Usage,
-)
+from llmproxy.dialects.model import Block, Opaque, Refusal, Reply, Request, StopReason, Text, Thinking, ToolCall
 from llmproxy.dialects.request_fields import TIERS, put_tier
 from llmproxy.dialects.response_fields import bare_id, drop_stop_details, kind_of
 from llmproxy.dialects.responses.compaction import compaction_item, compacts
@@ -32,6 +21,7 @@ from llmproxy.dialects.responses.content import encode_output_part
 from llmproxy.dialects.responses.request_messages import call_object, encode_reasoning
 from llmproxy.dialects.responses.tables import ERROR_CODE_OF_STATUS, ERROR_CODES, INCOMPLETE_REASONS
 from llmproxy.dialects.responses.usage import encode_usage
+from llmproxy.dialects.usage import Usage
 
 # What a response repeats of a request that does not have it.
 _DEFAULTS: dict[str, Any] = {

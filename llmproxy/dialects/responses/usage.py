@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from llmproxy.dialects.lenient_json import Fields, Other, count, fields_of, written_tokens
-from llmproxy.dialects.model import Usage, UsageDetails
+from llmproxy.dialects.usage import Usage, UsageDetails
 from llmproxy.dialects.usage_details import details_of
 
 

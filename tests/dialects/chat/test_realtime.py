@@ -7,8 +7,8 @@ import json
 from openai.types.realtime import RealtimeResponseUsage
 
 from llmproxy.dialects.chat.realtime import REALTIME
-from llmproxy.dialects.model import Usage, UsageDetails
 from llmproxy.dialects.socket_calls import EventFacts
+from llmproxy.dialects.usage import Usage, UsageDetails
 
 USAGE = {
     "total_tokens": 253,

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmproxy.dialects.chat.response_decode import decode_response
-from llmproxy.dialects.model import Citation, Opaque, Refusal, Reply, Text, Thinking, ToolCall, Usage
+from llmproxy.dialects.model import Citation, Opaque, Refusal, Reply, Text, Thinking, ToolCall
 from llmproxy.dialects.provider_errors import BadReply
+from llmproxy.dialects.usage import Usage
 
 
 def answered(finish_reason: Any = "stop", logprobs: Any = None, **message: Any) -> Reply:

@@ -11,19 +11,8 @@ from llmproxy.dialects.chat.request_decode import decode_request
 from llmproxy.dialects.chat.response_decode import decode_response
 from llmproxy.dialects.chat.response_encode import encode_response
 from llmproxy.dialects.encode_context import EncodeContext, Losses
-from llmproxy.dialects.model import (
-    Block,
-    Citation,
-    Media,
-    Opaque,
-    Refusal,
-    Reply,
-    StopReason,
-    Text,
-    Thinking,
-    ToolCall,
-    Usage,
-)
+from llmproxy.dialects.model import Block, Citation, Media, Opaque, Refusal, Reply, StopReason, Text, Thinking, ToolCall
+from llmproxy.dialects.usage import Usage
 from llmproxy.wire.json import write_value
 
 REQUEST = decode_request({"model": "asked", "messages": []})

@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmproxy.dialects.chat.stream_decode import ChatStreamDecoder
-from llmproxy.dialects.model import Citation, Opaque, Refusal, Reply, Text, Thinking, ToolCall, Usage
+from llmproxy.dialects.model import Citation, Opaque, Refusal, Reply, Text, Thinking, ToolCall
 from llmproxy.dialects.reply_events import collect
 from llmproxy.dialects.stream_events import Close, Delta, Done, Event, Fail, Lost, Open, Start, Stop, UsageUpdate
+from llmproxy.dialects.usage import Usage
 
 DONE = b"data: [DONE]\n\n"
 HEAD = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 7, "model": "m"}

@@ -15,21 +15,10 @@ from llmproxy.dialects.chat.request_decode import decode_request
 from llmproxy.dialects.chat.stream_decode import ChatStreamDecoder
 from llmproxy.dialects.chat.stream_encode import ChatStreamEncoder
 from llmproxy.dialects.encode_context import Losses
-from llmproxy.dialects.model import (
-    Block,
-    Citation,
-    Media,
-    Opaque,
-    Refusal,
-    Reply,
-    StopReason,
-    Text,
-    Thinking,
-    ToolCall,
-    Usage,
-)
+from llmproxy.dialects.model import Block, Citation, Media, Opaque, Refusal, Reply, StopReason, Text, Thinking, ToolCall
 from llmproxy.dialects.reply_events import collect, events_of
 from llmproxy.dialects.stream_events import Cite, Close, Delta, Done, Event, Fail, Lost, Open, Start, Stop
+from llmproxy.dialects.usage import Usage
 from tests.support.sdk_clients import openai_client
 
 MESSAGES: Any = [{"role": "user", "content": "Hi"}]

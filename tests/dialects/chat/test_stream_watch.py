@@ -7,8 +7,8 @@ import json
 import pytest
 
 from llmproxy.dialects.chat import CODEC, COMPLETIONS, DIALECT
-from llmproxy.dialects.model import Usage
 from llmproxy.dialects.summary import Summary
+from llmproxy.dialects.usage import Usage
 from tests.support.sdk_clients import USAGE, openai_client, stream_frames
 
 DONE = b"data: [DONE]\n\n"

@@ -12,8 +12,8 @@ from openai.types.chat import ChatCompletion
 
 from llmproxy.dialects.chat import CODEC, DIALECT
 from llmproxy.dialects.chat.summary import summarize, summarize_any
-from llmproxy.dialects.model import Usage
 from llmproxy.dialects.summary import Summary
+from llmproxy.dialects.usage import Usage
 from tests.support import vendors
 from tests.support.sdk_clients import USAGE, openai_client, plain_answer
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from llmproxy.dialects.chat.usage import decode_usage, encode_usage
-from llmproxy.dialects.model import Usage, UsageDetails
+from llmproxy.dialects.usage import Usage, UsageDetails
 
 
 def usage(**members: object) -> Usage | None:

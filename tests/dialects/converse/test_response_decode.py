@@ -10,8 +10,9 @@ import pytest
 from llmproxy.dialects.converse import CODEC
 from llmproxy.dialects.converse.response_decode import decode_response, decode_stop
 from llmproxy.dialects.encode_context import EncodeContext, Losses
-from llmproxy.dialects.model import Request, Usage, UsageDetails
+from llmproxy.dialects.model import Request
 from llmproxy.dialects.provider_errors import BadReply
+from llmproxy.dialects.usage import Usage, UsageDetails
 
 WHOLE: dict[str, Any] = {
     "output": {"message": {"role": "assistant", "content": [{"text": "Hi"}]}},

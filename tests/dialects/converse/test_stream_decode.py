@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from llmproxy.dialects.converse.stream_decode import ConverseStreamDecoder
-from llmproxy.dialects.model import Media, Opaque, Reply, Text, Thinking, ToolCall, Usage
+from llmproxy.dialects.model import Media, Opaque, Reply, Text, Thinking, ToolCall
 from llmproxy.dialects.reply_events import collect
 from llmproxy.dialects.stream_events import Cite, Delta, Done, Event, Fail, Lost, Open, Stop, UsageUpdate
+from llmproxy.dialects.usage import Usage
 from llmproxy.wire.eventstream import write_message
 from tests.support.event_messages import messages_of
 

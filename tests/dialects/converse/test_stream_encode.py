@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from llmproxy.dialects.converse import CODEC
 from llmproxy.dialects.encode_context import Losses
-from llmproxy.dialects.model import Block, Opaque, Reply, Request, Text, Thinking, ToolCall, Usage
+from llmproxy.dialects.model import Block, Opaque, Reply, Request, Text, Thinking, ToolCall
 from llmproxy.dialects.reply_events import collect, events_of
 from llmproxy.dialects.stream_events import Close, Delta, Done, Event, Fail, Open, Start, Stop, UsageUpdate
+from llmproxy.dialects.usage import Usage
 from tests.support.converse_types import ConverseStreamError, accumulate_converse, converse_events
 
 ASKED = Request(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from llmproxy.dialects.converse.stream_watch import ConverseWatch
-from llmproxy.dialects.model import Usage
+from llmproxy.dialects.usage import Usage
 from tests.support import vendors
 from tests.support.event_messages import messages_of
 

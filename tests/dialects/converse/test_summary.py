@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from llmproxy.dialects.converse.summary import summarize
-from llmproxy.dialects.model import Usage
 from llmproxy.dialects.summary import Summary
+from llmproxy.dialects.usage import Usage
 from tests.support import vendors
 
 

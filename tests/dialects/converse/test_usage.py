@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from llmproxy.dialects.converse.usage import decode_usage, encode_usage
-from llmproxy.dialects.model import Usage, UsageDetails
+from llmproxy.dialects.usage import Usage, UsageDetails
 
 CACHED = {"inputTokens": 16, "outputTokens": 281, "cacheReadInputTokens": 100, "cacheWriteInputTokens": 2772}
 

@@ -7,8 +7,8 @@ import json
 from google.genai.types import LiveServerMessage
 
 from llmproxy.dialects.gemini.live import LIVE
-from llmproxy.dialects.model import Usage, UsageDetails
 from llmproxy.dialects.socket_calls import EventFacts
+from llmproxy.dialects.usage import Usage, UsageDetails
 
 MESSAGE = {
     "serverContent": {"turnComplete": True},

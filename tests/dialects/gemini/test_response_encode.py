@@ -20,8 +20,8 @@ from llmproxy.dialects.model import (
     Text,
     Thinking,
     ToolCall,
-    Usage,
 )
+from llmproxy.dialects.usage import Usage
 
 
 def written(*content: Block, stop: StopReason = "end", shown: bool = False, **more: Any) -> tuple[Any, list[str]]:

@@ -8,8 +8,9 @@ import pytest
 
 from llmproxy.dialects.encode_context import Losses
 from llmproxy.dialects.gemini.stream_encode import GeminiStreamEncoder
-from llmproxy.dialects.model import Citation, Reasoning, Request, Text, Thinking, ToolCall, Usage
+from llmproxy.dialects.model import Citation, Reasoning, Request, Text, Thinking, ToolCall
 from llmproxy.dialects.stream_events import Cite, Close, Delta, Done, Event, Fail, Open, Start, Stop, UsageUpdate
+from llmproxy.dialects.usage import Usage
 from tests.support.gemini_types import GeminiStreamError, accumulate_gemini, gemini_chunks
 
 BEGIN = Start(id="resp_1", model="m")

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from llmproxy.dialects.gemini.stream_watch import GeminiWatch
-from llmproxy.dialects.model import Usage
 from llmproxy.dialects.summary import Summary
+from llmproxy.dialects.usage import Usage
 from tests.support.strict_gemini import chunk, frame
 
 

@@ -8,7 +8,7 @@ import pytest
 from msgspec import UNSET
 
 from llmproxy.dialects.gemini.usage import decode_usage, encode_usage
-from llmproxy.dialects.model import Usage, UsageDetails
+from llmproxy.dialects.usage import Usage, UsageDetails
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmproxy.dialects.messages.response_decode import decode_any_response, decode_response
-from llmproxy.dialects.model import Citation, Opaque, Reply, Text, Thinking, ToolCall, Usage, UsageDetails
+from llmproxy.dialects.model import Citation, Opaque, Reply, Text, Thinking, ToolCall
 from llmproxy.dialects.provider_errors import BadReply
+from llmproxy.dialects.usage import Usage, UsageDetails
 from tests.support import vendors
 
 MESSAGE: dict[str, Any] = {

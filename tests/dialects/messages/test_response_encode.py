@@ -24,8 +24,8 @@ from llmproxy.dialects.model import (
     Thinking,
     ToolCall,
     ToolResult,
-    Usage,
 )
+from llmproxy.dialects.usage import Usage
 from llmproxy.wire.json import write_value
 
 REQUEST = Request(dialect="messages", model="asked")

@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmproxy.dialects.messages.stream_decode import MessagesStreamDecoder
-from llmproxy.dialects.model import Citation, Opaque, Text, Thinking, ToolCall, Usage
+from llmproxy.dialects.model import Citation, Opaque, Text, Thinking, ToolCall
 from llmproxy.dialects.reply_events import collect
 from llmproxy.dialects.stream_events import Cite, Close, Delta, Done, Event, Fail, Lost, Open, Start, Stop, UsageUpdate
+from llmproxy.dialects.usage import Usage
 
 
 def event(kind: str, **members: Any) -> bytes:

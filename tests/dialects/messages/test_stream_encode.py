@@ -19,9 +19,10 @@ from llmproxy.dialects.encode_context import EncodeContext, Losses
 from llmproxy.dialects.messages.response_encode import encode_response
 from llmproxy.dialects.messages.stream_decode import MessagesStreamDecoder
 from llmproxy.dialects.messages.stream_encode import MessagesStreamEncoder
-from llmproxy.dialects.model import Citation, Media, Opaque, Refusal, Reply, Request, Text, Thinking, ToolCall, Usage
+from llmproxy.dialects.model import Citation, Media, Opaque, Refusal, Reply, Request, Text, Thinking, ToolCall
 from llmproxy.dialects.reply_events import collect, events_of
 from llmproxy.dialects.stream_events import Cite, Close, Delta, Done, Event, Fail, Lost, Open, Start, Stop, UsageUpdate
+from llmproxy.dialects.usage import Usage
 from llmproxy.wire.sse import Splitter
 from tests.support.sdk_clients import anthropic_client
 

@@ -7,8 +7,8 @@ import json
 import pytest
 
 from llmproxy.dialects.messages import CODEC, DIALECT
-from llmproxy.dialects.model import Usage
 from llmproxy.dialects.summary import Summary
+from llmproxy.dialects.usage import Usage
 from tests.support.sdk_clients import USAGE, anthropic_client, stream_frames
 
 

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmproxy.dialects.messages import CODEC, DIALECT
-from llmproxy.dialects.model import Usage
 from llmproxy.dialects.summary import Summary
+from llmproxy.dialects.usage import Usage
 from tests.support import vendors
 from tests.support.sdk_clients import USAGE, anthropic_client, plain_answer
 

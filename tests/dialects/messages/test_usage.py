@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from llmproxy.dialects.messages.usage import decode_usage, encode_usage
-from llmproxy.dialects.model import Usage, UsageDetails
+from llmproxy.dialects.usage import Usage, UsageDetails
 
 
 def usage(**members: object) -> Usage | None:

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmproxy.dialects.model import Opaque, Refusal, Reply, Text, Thinking, ToolCall, Usage
+from llmproxy.dialects.model import Opaque, Refusal, Reply, Text, Thinking, ToolCall
 from llmproxy.dialects.provider_errors import BadReply
 from llmproxy.dialects.responses.response_decode import decode_response
+from llmproxy.dialects.usage import Usage
 from tests.support import vendors
 
 

@@ -7,21 +7,10 @@ import pytest
 from openai.types.responses import Response
 
 from llmproxy.dialects.encode_context import Losses
-from llmproxy.dialects.model import (
-    Block,
-    Citation,
-    Media,
-    Opaque,
-    Refusal,
-    Reply,
-    StopReason,
-    Text,
-    Thinking,
-    ToolCall,
-    Usage,
-)
+from llmproxy.dialects.model import Block, Citation, Media, Opaque, Refusal, Reply, StopReason, Text, Thinking, ToolCall
 from llmproxy.dialects.responses import CODEC
 from llmproxy.dialects.responses.response_encode import encode_error_code
+from llmproxy.dialects.usage import Usage
 from tests.support.full_responses_request import FULL, read
 
 USAGE = Usage(input=10, output=5, cache_read=3)

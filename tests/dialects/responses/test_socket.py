@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from llmproxy.dialects.model import Usage
 from llmproxy.dialects.responses.socket import SOCKET
 from llmproxy.dialects.socket_calls import EventFacts
+from llmproxy.dialects.usage import Usage
 
 
 @pytest.mark.parametrize("kind", ["completed", "incomplete", "failed"])

@@ -11,9 +11,10 @@ from openai.types.responses import ResponseStreamEvent
 from pydantic import TypeAdapter
 
 from llmproxy.dialects.encode_context import Losses
-from llmproxy.dialects.model import Block, Citation, Opaque, Refusal, Text, Thinking, ToolCall, Usage
+from llmproxy.dialects.model import Block, Citation, Opaque, Refusal, Text, Thinking, ToolCall
 from llmproxy.dialects.responses import CODEC
 from llmproxy.dialects.stream_events import Cite, Close, Delta, Done, Event, Fail, Lost, Open, Start, Stop, UsageUpdate
+from llmproxy.dialects.usage import Usage
 from tests.support.full_responses_request import read
 from tests.support.sdk_clients import openai_client
 

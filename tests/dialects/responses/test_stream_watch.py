@@ -8,9 +8,9 @@ import pytest
 from openai.types.responses import ResponseStreamEvent
 from pydantic import TypeAdapter
 
-from llmproxy.dialects.model import Usage
 from llmproxy.dialects.responses import CODEC, DIALECT
 from llmproxy.dialects.summary import Summary
+from llmproxy.dialects.usage import Usage
 from tests.support.sdk_clients import USAGE, openai_client, stream_frames
 
 EVENT: TypeAdapter[ResponseStreamEvent] = TypeAdapter(ResponseStreamEvent)

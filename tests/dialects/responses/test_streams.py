@@ -16,22 +16,11 @@ from openai.types.responses import Response, ResponseStreamEvent
 from pydantic import TypeAdapter
 
 from llmproxy.dialects.encode_context import Losses
-from llmproxy.dialects.model import (
-    Block,
-    Citation,
-    Media,
-    Opaque,
-    Refusal,
-    Reply,
-    StopReason,
-    Text,
-    Thinking,
-    ToolCall,
-    Usage,
-)
+from llmproxy.dialects.model import Block, Citation, Media, Opaque, Refusal, Reply, StopReason, Text, Thinking, ToolCall
 from llmproxy.dialects.reply_events import collect
 from llmproxy.dialects.responses import CODEC
 from llmproxy.dialects.stream_events import Cite, Close, Delta, Done, Event, Fail, Open, Start, Stop, UsageUpdate
+from llmproxy.dialects.usage import Usage
 from tests.support.full_responses_request import FULL, read
 from tests.support.sdk_clients import openai_client
 

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from openai.types.responses import Response
 
-from llmproxy.dialects.model import Usage, UsageDetails
 from llmproxy.dialects.responses import CODEC, DIALECT
 from llmproxy.dialects.summary import Summary
+from llmproxy.dialects.usage import Usage, UsageDetails
 from tests.support import vendors
 from tests.support.sdk_clients import USAGE, openai_client, plain_answer
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from llmproxy.dialects.model import Usage, UsageDetails
 from llmproxy.dialects.responses.usage import count_searches, decode_usage, encode_usage
+from llmproxy.dialects.usage import Usage, UsageDetails
 
 
 def test_what_was_written_to_the_cache_is_counted() -> None:

@@ -39,6 +39,7 @@ from llmproxy.server.edge import Edge
 from llmproxy.server.pages.admin import Admin
 from llmproxy.server.pages.models import ModelList
 from llmproxy.server.pages.openapi import OpenApi, Protection
+from llmproxy.server.pages.page_state import EffectiveConfig, ProcessState
 from llmproxy.server.process import check_file_limit, loop_factory, prepare_process
 from llmproxy.server.registration import trace_directories
 from llmproxy.server.request_body import Limits
@@ -166,26 +167,27 @@ def _admin(
     reporters: Reporters,
 ) -> Admin:
     config = loaded.checked()
-    return Admin(
+    process = ProcessState(
         version=__version__,
         started_s=state.started_s,
-        stopping=lambda: state.stopping,
-        file=loaded.path,
-        config=config.model_dump(),
-        key_sources=loaded.key_sources,
-        providers=providers,
-        models=models,
-        openapi=_openapi(config, router),
         metrics=state.metrics,
-        middlewares=middlewares,
-        running=lambda: state.shared.running if state.shared else {},
         health=state.health,
+        stopping=lambda: state.stopping,
+        running=lambda: state.shared.running if state.shared else {},
         waiting=lambda: state.shared.concurrency.waiting if state.shared else 0,
-        reporters=[(name.replace(" ", "_"), part.describe) for name, part in reporters],
         reloader=state.reloader,
         peers=state.worker,
-        pid=None if state.worker is None else state.worker.order.pid,
+        pid=os.getpid() if state.worker is None else state.worker.order.pid,
     )
+    effective = EffectiveConfig(
+        file=loaded.path,
+        values=config.model_dump(),
+        key_sources=loaded.key_sources,
+        providers=providers,
+        middlewares=middlewares,
+        reporters=[(name.replace(" ", "_"), part.describe) for name, part in reporters],
+    )
+    return Admin(process, effective, models, _openapi(config, router))
 
 
 def _openapi(config: Config, router: Router) -> OpenApi:

@@ -29,6 +29,7 @@ from llmproxy.server.edge import Edge
 from llmproxy.server.pages.admin import Admin
 from llmproxy.server.pages.models import ModelList
 from llmproxy.server.pages.openapi import OpenApi
+from llmproxy.server.pages.page_state import EffectiveConfig, ProcessState
 from llmproxy.server.request_body import Limits
 from llmproxy.server.shared import Shared
 from llmproxy.stores.memory import MemoryResponses
@@ -252,18 +253,16 @@ class Listening:
         router = Router(self._providers)
         named = [(f"{number}", each) for number, each in enumerate([*self._middlewares, self.recorder])]
         admin = Admin(
-            version="0",
-            started_s=time.monotonic(),
-            stopping=lambda: self.edge.shared.stopping,
-            file=None,
-            config={},
-            key_sources={},
-            providers=self._providers,
-            models=ModelList(router, self._providers, pool.open),
-            openapi=OpenApi(router, version="0"),
-            metrics=self.metrics,
-            middlewares=named,
-            running=lambda: self.edge.shared.running,
+            ProcessState(
+                version="0",
+                started_s=time.monotonic(),
+                metrics=self.metrics,
+                stopping=lambda: self.edge.shared.stopping,
+                running=lambda: self.edge.shared.running,
+            ),
+            EffectiveConfig(providers=self._providers, middlewares=named),
+            ModelList(router, self._providers, pool.open),
+            OpenApi(router, version="0"),
         )
         translator = Translator(MemoryResponses(1 << 20), self.budget, estimates=self._estimates)
         return Made(

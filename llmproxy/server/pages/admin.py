@@ -7,9 +7,8 @@ is in them. Errors are raised as ProxyErrors, which the caller renders. Begin re
 from __future__ import annotations
 
 import asyncio
-import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -24,9 +23,7 @@ from llmproxy.metrics.provider_json import providers_json
 from llmproxy.metrics.sample import Sample
 from llmproxy.metrics.stats import GROUPS, running_exchanges
 from llmproxy.metrics.transfer import state_of
-from llmproxy.middleware.base import Middleware
 from llmproxy.redaction.names import redact
-from llmproxy.routing.health import Health
 from llmproxy.server.pages.health import HealthPages, States, record_samples
 from llmproxy.server.pages.json_page import json_page, page_headers, prefers_json
 from llmproxy.server.pages.middleware_pages import MiddlewarePages
@@ -35,6 +32,7 @@ from llmproxy.server.pages.models import ModelList
 from llmproxy.server.pages.openapi import DescribedPage, OpenApi
 from llmproxy.server.pages.operations import JSON
 from llmproxy.server.pages.page import READING, Handler, Page
+from llmproxy.server.pages.page_state import EffectiveConfig, ProcessState
 from llmproxy.server.pages.reference import ASSETS, reference_page
 from llmproxy.server.pages.stats import read_groups, stats_page
 from llmproxy.server.peers import (
@@ -47,8 +45,6 @@ from llmproxy.server.peers import (
     merge_counters,
     merge_stats,
 )
-from llmproxy.server.reloading import Reloader
-from llmproxy.target import Provider
 from llmproxy.wire.json import write_value
 from llmproxy.wire.query import check_query, parse_query
 
@@ -71,79 +67,26 @@ class _MiddlewarePage:
 
 
 class Admin:
-    """The pages of one configuration.
+    """The pages of one configuration, whose secrets are masked here. `openapi` describes what else is served."""
 
-    `config` is the whole configuration as it is in effect, defaults included; its secrets are masked here. `file` says
-    where it came from, `key_sources` in words where each provider's key came from. `providers` are the enabled ones.
-    `middlewares` are the enabled ones with their types, `running` gives the exchanges in flight. `started_s` is
-    `time.monotonic()` at the start, `stopping` says whether the server is about to end, `health` how well all targets
-    do, `reloader` reloads the configuration, `openapi` describes what else is served. `waiting` counts the
-    requests that wait for their turn. `reporters` are those who report every exchange, by name, and what they say of
-    their state. `peers` are the workers of the server where there are several: pages speak of all of them then, and
-    `pid` is the process id of their parent.
-    """
-
-    def __init__(
-        self,
-        *,
-        version: str,
-        started_s: float,
-        stopping: Callable[[], bool],
-        file: str | None,
-        config: Mapping[str, object],
-        key_sources: Mapping[str, str],
-        providers: Sequence[Provider],
-        models: ModelList,
-        openapi: OpenApi,
-        metrics: Metrics,
-        middlewares: Sequence[tuple[str, Middleware]] = (),
-        running: Callable[[], Mapping[str, Exchange]] = dict,
-        health: Health | None = None,
-        reporters: Sequence[tuple[str, Callable[[], Mapping[str, object]]]] = (),
-        reloader: Reloader | None = None,
-        waiting: Callable[[], int] = lambda: 0,
-        peers: Peers | None = None,
-        pid: int | None = None,
-    ) -> None:
-        self._version = version
-        self._started_s = started_s
-        self._config = redact({"file": file, **config})
-        self._key_sources = key_sources
-        self._providers = providers
-        self._disabled = _disabled(config)
+    def __init__(self, process: ProcessState, config: EffectiveConfig, models: ModelList, openapi: OpenApi) -> None:
+        self._process = process
+        self._config = config
+        self._masked = redact({"file": config.file, **config.values})
+        self._disabled = _disabled(config.values)
         self._openapi = openapi
         self._document: bytes | None = None
-        self._metrics = metrics
-        self._middleware_pages = MiddlewarePages(middlewares)
-        self._running = running
-        self._health = health or Health()
-        self._reporters = reporters
-        self._reloader = reloader
-        self._waiting = waiting
-        self._peers = peers
-        self._pid = os.getpid() if pid is None else pid
-        self._probes = HealthPages(
-            version=version,
-            started_s=started_s,
-            stopping=stopping,
-            providers=providers,
-            metrics=metrics,
-            health=self._health,
-            states=self._states,
-            config=config,
-            reloader=reloader,
-            peers=peers,
-            pid=self._pid,
-        )
+        self._middleware_pages = MiddlewarePages(config.middlewares)
+        self._probes = HealthPages(process, config, self._states)
         self._model = Page(
             template="/v1/models/{id}",
             write=partial(write_model, models),
             audience=Audience.CLIENTS,
             summary="Read a model",
         )
-        self._pages = self._all_pages(self._probes, models)
+        self._pages = self._all_pages(models)
 
-    def _all_pages(self, probes: HealthPages, models: ModelList) -> Mapping[str, Page]:
+    def _all_pages(self, models: ModelList) -> Mapping[str, Page]:
         """Return the pages by path."""
         list_page = Page(
             template="/v1/models",
@@ -152,29 +95,14 @@ class Admin:
             summary="List the models",
         )
         pages = [
-            Page(
-                template="/health",
-                write=probes.health,
-                audience=Audience.EVERYBODY,
-                summary="Read the state",
-            ),
-            Page(
-                template="/healthz",
-                write=probes.healthz,
-                audience=Audience.EVERYBODY,
-                summary="Check it, in short",
-            ),
-            Page(
-                template="/livez",
-                write=probes.livez,
-                audience=Audience.EVERYBODY,
-                summary="Check whether it runs",
-            ),
-            Page(
-                template="/readyz",
-                write=probes.readyz,
-                audience=Audience.EVERYBODY,
-                summary="Check whether it serves",
+            *(
+                Page(template=path, write=write, audience=Audience.EVERYBODY, summary=summary)
+                for path, write, summary in (
+                    ("/health", self._probes.health, "Read the state"),
+                    ("/healthz", self._probes.healthz, "Check it, in short"),
+                    ("/livez", self._probes.livez, "Check whether it runs"),
+                    ("/readyz", self._probes.readyz, "Check whether it serves"),
+                )
             ),
             Page(template="/config", write=self._write_config, summary="Read the configuration, without secrets"),
             Page(template="/providers", write=self._write_providers, summary="Read the providers and their targets"),
@@ -241,7 +169,9 @@ class Admin:
             page = None if called else self._model
         if page is None and (owner := self._middleware_pages.owns(path)) is not None:
             template = owner if len(path) <= len(owner) + 1 else f"{owner}/{{name}}"
-            return _MiddlewarePage(pages=self._middleware_pages, page=owner, template=template, peers=self._peers)
+            return _MiddlewarePage(
+                pages=self._middleware_pages, page=owner, template=template, peers=self._process.peers
+            )
         return page
 
     def take_dialect(self, exchange: Exchange) -> None:
@@ -250,12 +180,12 @@ class Admin:
 
     async def _write_reload(self, exchange: Exchange) -> Answer:
         reason = "POST /admin/reload"
-        if self._peers is not None:
-            report = (await self._peers.reload(reason)).check()
+        if self._process.peers is not None:
+            report = (await self._process.peers.reload(reason)).check()
             return json_page({"changes": report.changes, "ignored": report.ignored})
-        if self._reloader is None:
+        if self._process.reloader is None:
             raise ProxyError("This server cannot reload its configuration", status=501, code="not_reloadable")
-        done = await self._reloader.reload(reason)
+        done = await self._process.reloader.reload(reason)
         return json_page({"changes": done.changes, "ignored": done.ignored})
 
     async def _write_openapi(self, exchange: Exchange) -> Answer:
@@ -264,7 +194,7 @@ class Admin:
         return Answer(status=200, headers=page_headers(JSON), body=self._document)
 
     async def _write_config(self, exchange: Exchange) -> Answer:
-        return json_page(self._config)
+        return json_page(self._masked)
 
     async def _write_providers(self, exchange: Exchange) -> Answer:
         rows = (await self._stats()).targets
@@ -273,10 +203,10 @@ class Admin:
                 **provider.describe(),
                 "priority": provider.priority,
                 "enabled": True,
-                "key_from": self._key_sources.get(provider.name),
+                "key_from": self._config.key_sources.get(provider.name),
                 "targets": [row for row in rows if row["provider"] == provider.name],
             }
-            for provider in self._providers
+            for provider in self._config.providers
         ]
         return json_page({"providers": redact([*enabled, *self._disabled])})
 
@@ -294,27 +224,27 @@ class Admin:
 
     async def prometheus(self, accept: str) -> tuple[bytes, str]:
         """Return the metrics as text for an Accept header, and its content type."""
-        if self._peers is None:
-            metrics, samples = self._metrics, await self._samples()
+        if self._process.peers is None:
+            metrics, samples = self._process.metrics, await self._samples()
         else:
             metrics, samples = await self._merged_counters(activity=False)
-        return await asyncio.to_thread(_render, metrics, self._version, accept, samples)
+        return await asyncio.to_thread(_render, metrics, self._process.version, accept, samples)
 
     @property
     def recorded(self) -> int:
         """Return how many exchanges this process has counted."""
-        return self._metrics.recorded
+        return self._process.metrics.recorded
 
     async def counters(self, *, activity: bool) -> Counters:
         """Return what this process has counted, for the page of all workers."""
-        return Counters(metrics=state_of(self._metrics, activity=activity), samples=await self._samples())
+        return Counters(metrics=state_of(self._process.metrics, activity=activity), samples=await self._samples())
 
     async def stats(self) -> StatsPart:
         """Return what else `/stats` shows of this process."""
         return StatsPart(
-            running=running_exchanges(self._running().values()),
+            running=running_exchanges(self._process.running().values()),
             middlewares=await self._middleware_pages.stats(),
-            targets=self._health.rows(),
+            targets=self._process.health.rows(),
         )
 
     def health(self) -> HealthPart:
@@ -328,12 +258,14 @@ class Admin:
     async def _samples(self) -> list[Sample]:
         states = self._states()
         waiting = Sample(
-            name="llmproxy_waiting_requests", help="Client requests that wait for their turn.", value=self._waiting()
+            name="llmproxy_waiting_requests",
+            help="Client requests that wait for their turn.",
+            value=self._process.waiting(),
         )
         process = await asyncio.to_thread(process_samples)
         return [
             *await self._middleware_pages.metrics(),
-            *self._health.samples(),
+            *self._process.health.samples(),
             *record_samples(states),
             waiting,
             *process,
@@ -341,17 +273,17 @@ class Admin:
 
     async def _merged_counters(self, *, activity: bool) -> tuple[Metrics, list[Sample]]:
         """Return the counters of all workers."""
-        assert self._peers is not None
-        return await asyncio.to_thread(merge_counters, await self._peers.counters(activity=activity))
+        assert self._process.peers is not None
+        return await asyncio.to_thread(merge_counters, await self._process.peers.counters(activity=activity))
 
     async def _all_counted(self) -> Metrics:
-        return self._metrics if self._peers is None else (await self._merged_counters(activity=True))[0]
+        return self._process.metrics if self._process.peers is None else (await self._merged_counters(activity=True))[0]
 
     async def _stats(self) -> StatsPart:
         own = await self.stats()
-        if self._peers is None:
+        if self._process.peers is None:
             return own
-        return merge_stats([own, *await self._peers.stats()], self._middleware_pages.merges())
+        return merge_stats([own, *await self._process.peers.stats()], self._middleware_pages.merges())
 
     async def _write_metrics_json(self, exchange: Exchange) -> Answer:
         metrics = await self._all_counted()
@@ -367,9 +299,9 @@ class Admin:
         content = await stats_page(
             await self._all_counted(),
             stats.running,
-            version=self._version,
-            pid=self._pid,
-            started_s=self._started_s,
+            version=self._process.version,
+            pid=self._process.pid,
+            started_s=self._process.started_s,
             providers=self._names(),
             by=by,
         )
@@ -377,10 +309,10 @@ class Admin:
 
     def _states(self) -> States:
         """Return what middlewares and reporters say of their state."""
-        return [*self._middleware_pages.states(), *((name, describe()) for name, describe in self._reporters)]
+        return [*self._middleware_pages.states(), *((name, describe()) for name, describe in self._config.reporters)]
 
     def _names(self) -> list[str]:
-        return [provider.name for provider in self._providers]
+        return [provider.name for provider in self._config.providers]
 
 
 async def _write_asset(path: str, exchange: Exchange) -> Answer:

@@ -12,13 +12,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from llmproxy.answer import Answer
 from llmproxy.exchange import Exchange
-from llmproxy.metrics.counters import Metrics
 from llmproxy.metrics.sample import Sample
-from llmproxy.routing.health import Health
 from llmproxy.server.pages.json_page import json_page
-from llmproxy.server.peers import HealthPart, Peers, ServerHealth, merge_health
-from llmproxy.server.reloading import Reloader
-from llmproxy.target import Provider
+from llmproxy.server.pages.page_state import EffectiveConfig, ProcessState
+from llmproxy.server.peers import HealthPart, ServerHealth, merge_health
 
 # The window and the number in /healthz where no limit is configured.
 _WINDOW_S, _MOST_REQUESTS = 60, 60
@@ -28,46 +25,24 @@ States = Sequence[tuple[str, Mapping[str, object]]]
 
 
 class HealthPages:
-    """`states` returns the states of middlewares and reporters, `config` is the configuration in effect. `pid` is the
-    process that clients of the operating system know: the parent's, where there are several workers."""
+    """`states` returns the states of middlewares and reporters."""
 
-    def __init__(
-        self,
-        *,
-        version: str,
-        started_s: float,
-        stopping: Callable[[], bool],
-        providers: Sequence[Provider],
-        metrics: Metrics,
-        health: Health,
-        states: Callable[[], States],
-        config: Mapping[str, object],
-        reloader: Reloader | None = None,
-        peers: Peers | None = None,
-        pid: int,
-    ) -> None:
-        self._version = version
-        self._started_s = started_s
-        self._stopping = stopping
-        self._providers = providers
-        self._metrics = metrics
-        self._health = health
+    def __init__(self, process: ProcessState, config: EffectiveConfig, states: Callable[[], States]) -> None:
+        self._process = process
+        self._providers = config.providers
+        self._settings = _settings(config.values)
         self._states = states
-        self._settings = _settings(config)
-        self._reloader = reloader
-        self._peers = peers
-        self._pid = pid
 
     async def health(self, exchange: Exchange) -> Answer:
         """Write whether all works, and what does not."""
         health, server = await self._collect()
-        faults, stopping = _faults(health, server), self._stopping()
+        faults, stopping = _faults(health, server), self._process.stopping()
         return json_page(
             {
                 "status": _status(stopping, faults),
                 "faults": faults,
-                "version": self._version,
-                "pid": self._pid,
+                "version": self._process.version,
+                "pid": self._process.pid,
                 "uptime_seconds": self._uptime_s(),
                 "providers": len(self._providers),
                 "requests_in_flight": health.in_flight,
@@ -81,11 +56,11 @@ class HealthPages:
 
     async def healthz(self, exchange: Exchange) -> Answer:
         """Write the same in short, with the settings that older clients read there."""
-        stopping = self._stopping()
+        stopping = self._process.stopping()
         content = {
             "status": _status(stopping, _faults(*await self._collect())),
             "uptime_seconds": self._uptime_s(),
-            "version": self._version,
+            "version": self._process.version,
             **self._settings,
         }
         return json_page(content, status=503 if stopping else 200)
@@ -96,9 +71,9 @@ class HealthPages:
 
     async def readyz(self, exchange: Exchange) -> Answer:
         """Write whether requests should be sent here: not while it stops, nor while each target is taken out."""
-        if self._stopping():
+        if self._process.stopping():
             reason = "the server is stopping"
-        elif self._providers and self._health.all_out():
+        elif self._providers and self._process.health.all_out():
             reason = "no provider can be called: every target failed too often"
         else:
             return json_page({"status": "ok"})
@@ -108,24 +83,24 @@ class HealthPages:
         """Return what is known of this process."""
         states = [(type_, dict(state)) for type_, state in self._states()]
         return HealthPart(
-            in_flight=self._metrics.in_flight,
+            in_flight=self._process.metrics.in_flight,
             states=states,
-            out=self._health.faults(),
-            websockets=self._metrics.websockets.open,
+            out=self._process.health.faults(),
+            websockets=self._process.metrics.websockets.open,
         )
 
     async def _collect(self) -> tuple[HealthPart, ServerHealth]:
         """Return what is known of all workers."""
-        if self._peers is not None:
-            others, server = await self._peers.health()
+        if self._process.peers is not None:
+            others, server = await self._process.peers.health()
             return merge_health([self.part(), *others]), server
-        if self._reloader is None:
+        if self._process.reloader is None:
             return self.part(), ServerHealth(workers=[], faults=[], reload={})
-        reloader = self._reloader
+        reloader = self._process.reloader
         return self.part(), ServerHealth(workers=[], faults=reloader.faults(), reload=reloader.describe())
 
     def _uptime_s(self) -> float:
-        return round(time.monotonic() - self._started_s, 3)
+        return round(time.monotonic() - self._process.started_s, 3)
 
 
 def count_states(states: States, name: str) -> Counter[str]:

@@ -19,6 +19,7 @@ from llmproxy.routing.router import Router
 from llmproxy.server.pages.admin import Admin
 from llmproxy.server.pages.models import ModelList
 from llmproxy.server.pages.openapi import OpenApi
+from llmproxy.server.pages.page_state import EffectiveConfig, ProcessState
 from llmproxy.target import Provider
 from tests.metrics.test_counters import ended
 from tests.server.pages.test_models import Place, Upstreams
@@ -44,18 +45,22 @@ def admin_of(
     asked = upstreams or Upstreams(openai=["gpt-4o", "o/p"])
     enabled = providers or (Place("openai", "gpt-*", "o*"),)
     return Admin(
-        version="1.2.3",
-        started_s=time.monotonic() - 60,
-        stopping=stopping,
-        file="llmproxy.yaml",
-        config=CONFIG,
-        key_sources={"openai": "OPENAI_API_KEY"},
-        providers=enabled,
-        models=ModelList(Router(enabled), enabled, asked.ask),
-        openapi=OpenApi(Router(enabled), version="1.2.3"),
-        metrics=metrics or Metrics(),
-        middlewares=middlewares,
-        running=lambda: running or {},
+        ProcessState(
+            version="1.2.3",
+            started_s=time.monotonic() - 60,
+            metrics=metrics or Metrics(),
+            stopping=stopping,
+            running=lambda: running or {},
+        ),
+        EffectiveConfig(
+            file="llmproxy.yaml",
+            values=CONFIG,
+            key_sources={"openai": "OPENAI_API_KEY"},
+            providers=enabled,
+            middlewares=middlewares,
+        ),
+        ModelList(Router(enabled), enabled, asked.ask),
+        OpenApi(Router(enabled), version="1.2.3"),
     )
 
 

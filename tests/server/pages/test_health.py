@@ -9,23 +9,22 @@ import pytest
 from llmproxy.metrics.counters import Metrics
 from llmproxy.routing.health import Health
 from llmproxy.server.pages.health import HealthPages, States, count_states
+from llmproxy.server.pages.page_state import EffectiveConfig, ProcessState
 from llmproxy.target_health import BreakerSettings
 from tests.server.pages.test_admin import asking
 from tests.server.pages.test_models import Place
 
 
 def pages(*, states: States = (), stopping: bool = False, health: Health | None = None, **config: Any) -> HealthPages:
-    return HealthPages(
+    process = ProcessState(
         version="1",
         started_s=time.monotonic() - 60,
-        stopping=lambda: stopping,
-        providers=[Place("openai", "*")],
         metrics=Metrics(),
         health=health or Health(),
-        states=lambda: states,
-        config=config,
+        stopping=lambda: stopping,
         pid=7,
     )
+    return HealthPages(process, EffectiveConfig(values=config, providers=[Place("openai", "*")]), lambda: states)
 
 
 async def shown(made: HealthPages, name: str) -> tuple[int, Any]:

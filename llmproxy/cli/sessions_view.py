@@ -131,6 +131,7 @@ _COLUMNS = (
     TableColumn("errors", lambda row: errors_cell(row.get("errors"))),
     TableColumn("models", _models, 60, least=8, enough=15),
     TableColumn("in", _tokens("input"), 80),
+    TableColumn("cached", _tokens("cache_read"), 80, rank=3),
     TableColumn("out", _tokens("output"), 80),
     TableColumn("cost", _cost_cell, 70),
 )

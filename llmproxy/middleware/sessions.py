@@ -332,6 +332,7 @@ class Sessions(Middleware):
                 model=_shortened(mask_text(summary.model or exchange.model or "", secrets_of(exchange))) or None,
                 input_tokens=(usage.input or 0) if usage else 0,
                 output_tokens=(usage.output or 0) if usage else 0,
+                cached_tokens=(usage.cache_read or 0) if usage else 0,
                 cost_usd=exchange.cost_usd or 0.0,
                 cost_unknown=exchange.cost_unknown,
                 learn=(answer,) if answer else (),

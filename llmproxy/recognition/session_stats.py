@@ -55,7 +55,11 @@ def session_row(session: Session) -> dict[str, object]:
         "requests": session.requests,
         "errors": session.errors,
         "models": list(session.models),
-        "tokens": {"input": session.input_tokens, "output": session.output_tokens},
+        "tokens": {
+            "input": session.input_tokens,
+            "output": session.output_tokens,
+            "cache_read": session.cached_tokens,
+        },
         "cost_usd": round(session.cost_usd, 10),
         "cost_unknown": session.cost_unknown,
     }

@@ -32,13 +32,13 @@ from llmproxy.wire.json import read_as
 _FEW = 32  # sessions that are over are removed with each visit, so many at most
 
 _MODELS = msgspec.json.Decoder(list[str])
-_COLUMNS = "name, client, started, seen, requests, errors, input, output, cost, unpriced, models"
+_COLUMNS = "name, client, started, seen, requests, errors, input, output, cached, cost, unpriced, models"
 
 
 def _read_sessions(rows: Sequence[Sequence[object]]) -> list[Session]:
     """Return the sessions in `rows` of _COLUMNS, without those that cannot be read: SQLite takes any type anywhere."""
     sessions = []
-    for name, client, started_s, seen_s, requests, errors, came_in, went_out, cost, unpriced, models in rows:
+    for name, client, started_s, seen_s, requests, errors, came_in, went_out, cached, cost, unpriced, models in rows:
         values = {
             "id": name,
             "client": client,
@@ -48,6 +48,7 @@ def _read_sessions(rows: Sequence[Sequence[object]]) -> list[Session]:
             "errors": errors,
             "input_tokens": came_in,
             "output_tokens": went_out,
+            "cached_tokens": cached,
             "cost_usd": cost,
             "cost_unknown": unpriced,
             "models": (),
@@ -122,7 +123,8 @@ class DiskSessions(SessionStore):
             else:
                 name = f"{name}~{visit.tenant[:8]}"
         row = connection.execute(
-            "INSERT INTO sessions VALUES (NULL, ?, ?, ?, ?, ?, 0, 0, 0, 0, '[]', x'', 0, 0)",
+            "INSERT INTO sessions (name, tenant, client, started, seen, requests, errors, input, output, models,"
+            " sketch) VALUES (?, ?, ?, ?, ?, 0, 0, 0, 0, '[]', x'')",
             (name, visit.tenant, visit.client, visit.now_s, visit.now_s),
         ).lastrowid
         over = min(totals(connection, "sessions")[0] - self._max_sessions, _FEW)
@@ -157,11 +159,13 @@ class DiskSessions(SessionStore):
             earlier = sketch if isinstance(sketch, bytes) else b""
             connection.execute(
                 "UPDATE sessions SET requests = requests + 1, errors = errors + ?, input = input + ?,"
-                " output = output + ?, cost = cost + ?, unpriced = unpriced + ?, models = ?, sketch = ? WHERE id = ?",
+                " output = output + ?, cached = cached + ?, cost = cost + ?, unpriced = unpriced + ?, models = ?,"
+                " sketch = ? WHERE id = ?",
                 (
                     outcome.error,
                     outcome.input_tokens,
                     outcome.output_tokens,
+                    outcome.cached_tokens,
                     outcome.cost_usd,
                     outcome.cost_unknown,
                     _with_model(models, outcome.model),

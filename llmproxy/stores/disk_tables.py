@@ -8,7 +8,8 @@ from pathlib import Path
 
 from llmproxy.stores.sqlite_file import SqliteFile
 
-_VERSION = 4  # of the tables; a file of another version is set aside
+_VERSION = 5  # of the tables; a file of a version that _UPGRADES does not lead to this one from is set aside
+_UPGRADES = {4: ("ALTER TABLE sessions ADD COLUMN cached INTEGER DEFAULT 0",)}  # to the next version
 BLOBS, RESPONSES, AFFINITY = "blobs", "responses", "affinity"  # tables of values
 
 # Values stand in a table of their own, so that noting a use does not write them again. Triggers do the counting: no
@@ -30,7 +31,7 @@ _SESSIONS = (
     "INSERT INTO totals VALUES ('sessions', 0, 0)",
     """CREATE TABLE sessions (id INTEGER PRIMARY KEY, name TEXT UNIQUE, tenant TEXT, client TEXT, started REAL,
         seen REAL, requests INTEGER, errors INTEGER, input INTEGER, output INTEGER, models TEXT, sketch BLOB,
-        cost REAL DEFAULT 0, unpriced INTEGER DEFAULT 0)""",
+        cost REAL DEFAULT 0, unpriced INTEGER DEFAULT 0, cached INTEGER DEFAULT 0)""",
     "CREATE INDEX sessions_seen ON sessions (seen)",
     "CREATE INDEX sessions_tenant ON sessions (tenant, seen)",
     """CREATE TABLE known (tenant TEXT, key TEXT, session INTEGER, turn INTEGER,
@@ -70,7 +71,7 @@ def _schema() -> Iterator[str]:
 
 def open_file(path: Path) -> SqliteFile:
     """Return the file at `path` with our tables, not opened yet."""
-    return SqliteFile(path, tuple(_schema()), _VERSION)
+    return SqliteFile(path, tuple(_schema()), _VERSION, _UPGRADES)
 
 
 def totals(connection: sqlite3.Connection, name: str) -> tuple[int, int]:

@@ -131,6 +131,7 @@ class _Live:
     errors: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
+    cached_tokens: int = 0
     cost_usd: float = 0.0
     cost_unknown: int = 0
     models: list[str] = field(default_factory=list)
@@ -147,6 +148,7 @@ class _Live:
             errors=self.errors,
             input_tokens=self.input_tokens,
             output_tokens=self.output_tokens,
+            cached_tokens=self.cached_tokens,
             cost_usd=self.cost_usd,
             cost_unknown=self.cost_unknown,
             models=tuple(self.models),
@@ -275,6 +277,7 @@ class MemorySessions(SessionStore):
         live.errors += outcome.error
         live.input_tokens = min(live.input_tokens + outcome.input_tokens, MAX_SESSION_TOKENS)
         live.output_tokens = min(live.output_tokens + outcome.output_tokens, MAX_SESSION_TOKENS)
+        live.cached_tokens = min(live.cached_tokens + outcome.cached_tokens, MAX_SESSION_TOKENS)
         live.cost_usd += outcome.cost_usd
         live.cost_unknown += outcome.cost_unknown
         if outcome.model and outcome.model not in live.models and len(live.models) < MAX_MODELS:

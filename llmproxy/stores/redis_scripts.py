@@ -118,32 +118,33 @@ return {name, place, created, expired, evicted}
 """.replace("FEW", str(FEW))
 )
 
-# ARGV: now, ttl, then for each outcome: session, tenant, errors, model, input, output, cost, 1 where that is unknown,
-# sketch, number of keys, keys.
+# ARGV: now, ttl, then for each outcome: session, tenant, errors, model, input, output, cached, cost, 1 where that is
+# unknown, sketch, number of keys, keys.
 SETTLE = Script(
     _BEGIN
     + _CHANGE
     + """
 local i = 3
 while i <= #ARGV do
-  local name, tenant, model, sketch, keys = ARGV[i], ARGV[i + 1], ARGV[i + 3], ARGV[i + 8], tonumber(ARGV[i + 9])
+  local name, tenant, model, sketch, keys = ARGV[i], ARGV[i + 1], ARGV[i + 3], ARGV[i + 9], tonumber(ARGV[i + 10])
   local is = base .. ':is:' .. name
   if lives(name) and redis.call('HGET', is, 'tenant') == tenant then
     redis.call('HINCRBY', is, 'requests', 1)
     redis.call('HINCRBY', is, 'errors', ARGV[i + 2])
     redis.call('HINCRBY', is, 'input', ARGV[i + 4])
     redis.call('HINCRBY', is, 'output', ARGV[i + 5])
-    redis.call('HINCRBYFLOAT', is, 'cost', ARGV[i + 6])
-    redis.call('HINCRBY', is, 'unpriced', ARGV[i + 7])
+    redis.call('HINCRBY', is, 'cached', ARGV[i + 6])
+    redis.call('HINCRBYFLOAT', is, 'cost', ARGV[i + 7])
+    redis.call('HINCRBY', is, 'unpriced', ARGV[i + 8])
     local kept = redis.call('HMGET', is, 'models', 'sketch')
     local models, count = '\\0' .. (kept[1] or ''), select(2, string.gsub(kept[1] or '', '%z', ''))
     if model ~= '' and count < MAX_MODELS and not string.find(models, '\\0' .. model .. '\\0', 1, true) then
       redis.call('HSET', is, 'models', (kept[1] or '') .. model .. '\\0')
     end
     if sketch ~= '' then redis.call('HSET', is, 'sketch', string.sub((kept[2] or '') .. sketch, -SKETCH_BYTES)) end
-    learn(name, tenant, i + 10, i + 9 + keys)
+    learn(name, tenant, i + 11, i + 10 + keys)
   end
-  i = i + 10 + keys
+  i = i + 11 + keys
 end
 return 1
 """.replace("MAX_MODELS", str(MAX_MODELS)).replace("SKETCH_BYTES", str(SKETCH_BYTES))
@@ -170,8 +171,8 @@ _DESCRIBE = """
 local function describe(name)
   local seen = redis.call('ZSCORE', used, name)
   local fields = redis.call('HMGET', base .. ':is:' .. name, 'client', 'started', 'requests', 'errors',
-    'input', 'output', 'models', 'cost', 'unpriced')
-  fields[8], fields[9] = fields[8] or '0', fields[9] or '0'
+    'input', 'output', 'models', 'cost', 'unpriced', 'cached')
+  for i = 8, 10 do fields[i] = fields[i] or '0' end
   return {name, seen, unpack(fields)}
 end
 """

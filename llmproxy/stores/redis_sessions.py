@@ -129,6 +129,7 @@ def _arguments(outcome: SessionOutcome) -> tuple[Argument, ...]:
         outcome.model or "",
         outcome.input_tokens,
         outcome.output_tokens,
+        outcome.cached_tokens,
         f"{outcome.cost_usd:.12f}",
         int(outcome.cost_unknown),
         outcome.sketch,
@@ -145,7 +146,7 @@ def _sessions(answer: object) -> list[Session]:
 
 def _session(row: Any) -> Session:
     try:
-        name, seen, client, started, requests, errors, came_in, went_out, models, cost, unpriced = row
+        name, seen, client, started, requests, errors, came_in, went_out, models, cost, unpriced, cached = row
         return Session(
             id=_text(name),
             client=_text(client),
@@ -155,6 +156,7 @@ def _session(row: Any) -> Session:
             errors=int(errors),
             input_tokens=int(came_in),
             output_tokens=int(went_out),
+            cached_tokens=int(cached),
             cost_usd=float(cost),
             cost_unknown=int(unpriced),
             models=tuple(each for each in _text(models).split("\0") if each),

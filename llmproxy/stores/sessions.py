@@ -55,7 +55,8 @@ class RecentSession(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
 class SessionOutcome(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """What one exchange adds to its session: a request, perhaps an error, tokens, a model, keys and a piece of sketch.
 
-    `cost_unknown` says that it has a cost that nobody knows. `sketch` is appended to the session's own, of which the
+    `cached_tokens` are those of the input that the provider read from its prompt cache. `cost_unknown` says that it has
+    a cost that nobody knows. `sketch` is appended to the session's own, of which the
     last SKETCH_BYTES stay.
     """
 
@@ -65,15 +66,16 @@ class SessionOutcome(msgspec.Struct, frozen=True, kw_only=True, array_like=True)
     model: str | None = None
     input_tokens: int = 0
     output_tokens: int = 0
+    cached_tokens: int = 0
     cost_usd: float = 0.0
     cost_unknown: bool = False
     learn: Sequence[str] = ()
     sketch: bytes = b""
 
     def __post_init__(self) -> None:
-        if self.input_tokens > MAX_SESSION_TOKENS or self.output_tokens > MAX_SESSION_TOKENS:  # words of a provider
-            msgspec.structs.force_setattr(self, "input_tokens", min(self.input_tokens, MAX_SESSION_TOKENS))
-            msgspec.structs.force_setattr(self, "output_tokens", min(self.output_tokens, MAX_SESSION_TOKENS))
+        for name in ("input_tokens", "output_tokens", "cached_tokens"):  # words of a provider
+            if getattr(self, name) > MAX_SESSION_TOKENS:
+                msgspec.structs.force_setattr(self, name, MAX_SESSION_TOKENS)
 
 
 class Session(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,6 +90,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     errors: int
     input_tokens: int
     output_tokens: int
+    cached_tokens: int = 0
     cost_usd: float = 0.0
     cost_unknown: int = 0
     models: tuple[str, ...]

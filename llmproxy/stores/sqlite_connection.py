@@ -10,8 +10,9 @@ import logging
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TypeVar
 
 from llmproxy.private_files import create_private, keep_private, make_directory, may_pass
@@ -64,7 +65,7 @@ def writing(connection: sqlite3.Connection) -> Iterator[None]:
 
 class SqliteConnection:
     """The file at `path`, of tables that `schema` makes; `version` is to change with them, `application` tells kinds of
-    files apart.
+    files apart. `upgrades` has for older versions the statements that lead to the next one.
 
     A file that cannot be read, or is of another version, takes the place of the one that was set aside before; with
     `keeps` it gets a name of its own, and one of another version is left alone: UnusableFile. Each `checkpoint_pages`
@@ -79,6 +80,7 @@ class SqliteConnection:
         *,
         application: int = APPLICATION,
         keeps: bool = False,
+        upgrades: Mapping[int, Sequence[str]] = MappingProxyType({}),
         checkpoint_pages: int = 0,
     ) -> None:
         self._path = path
@@ -86,6 +88,7 @@ class SqliteConnection:
         self._version = version
         self._application = application
         self._keeps = keeps
+        self._upgrades = upgrades
         self._checkpoint_pages = checkpoint_pages
         self._connection: sqlite3.Connection | None = None
         self._inode = 0
@@ -152,32 +155,37 @@ class SqliteConnection:
     def _prepare(self, connection: sqlite3.Connection) -> None:
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("BEGIN")  # one view of the marks, while another process may set them
-        new = self._is_new(connection)
+        missing = self._missing(connection)
         connection.execute("COMMIT")
-        if new:
+        if missing:
             # Before the first page is written; changes nothing in a file that another process made meanwhile.
             connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
             connection.execute("PRAGMA journal_mode = WAL").fetchall()
             with writing(connection):
-                if self._is_new(connection):
-                    for statement in self._schema:
-                        connection.execute(statement)
-                    connection.execute(f"PRAGMA application_id = {self._application}")
-                    connection.execute(f"PRAGMA user_version = {self._version}")
+                for statement in self._missing(connection):
+                    connection.execute(statement)
+                connection.execute(f"PRAGMA application_id = {self._application}")
+                connection.execute(f"PRAGMA user_version = {self._version}")
         connection.execute(f"PRAGMA journal_size_limit = {MAX_WAL_BYTES}").fetchall()
         connection.execute(f"PRAGMA wal_autocheckpoint = {self._checkpoint_pages}").fetchall()
 
-    def _is_new(self, connection: sqlite3.Connection) -> bool:
-        """Return whether the file is empty. Raises UnusableFile or _OtherVersion when it is not ours."""
-        marks = (pragma(connection, "application_id"), pragma(connection, "user_version"))
-        if marks == (self._application, self._version):
-            return False
-        if marks[0] == self._application:
-            why = f"its version is {marks[1]}"
-            raise UnusableFile(f"{why}, this llmproxy writes {self._version}") if self._keeps else _OtherVersion(why)
-        if marks != (0, 0) or connection.execute("SELECT 1 FROM sqlite_schema").fetchone():
+    def _missing(self, connection: sqlite3.Connection) -> Sequence[str]:
+        """Return the statements that make our tables: all where the file is empty, few where an older version made it.
+        Raises UnusableFile or _OtherVersion when it is not ours."""
+        application, version = pragma(connection, "application_id"), pragma(connection, "user_version")
+        if application == self._application:
+            return self._upgrade_from(version)
+        if (application, version) != (0, 0) or connection.execute("SELECT 1 FROM sqlite_schema").fetchone():
             raise UnusableFile("it is the database of another program")
-        return True
+        return self._schema
+
+    def _upgrade_from(self, version: int) -> Sequence[str]:
+        """Return the statements that lead from `version` to ours. Raises UnusableFile or _OtherVersion."""
+        older = range(version, self._version)
+        if version > self._version or not all(each in self._upgrades for each in older):
+            why = f"its version is {version}"
+            raise UnusableFile(f"{why}, this llmproxy writes {self._version}") if self._keeps else _OtherVersion(why)
+        return [statement for each in older for statement in self._upgrades[each]]
 
     def _set_aside(self, why: str) -> None:
         """Rename the file, unless another process did so first: then another file is at that path."""

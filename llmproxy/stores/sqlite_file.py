@@ -11,7 +11,7 @@ import contextlib
 import logging
 import sqlite3
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -28,11 +28,14 @@ _CLOSE_S = 5.0
 
 
 class SqliteFile:
-    """The file at `path`, of tables that `schema` makes; `version` is to change with them."""
+    """The file at `path`, of tables that `schema` makes; `version` is to change with them, and `upgrades` has for older
+    versions the statements that lead to the next."""
 
-    def __init__(self, path: Path, schema: Sequence[str], version: int) -> None:
+    def __init__(
+        self, path: Path, schema: Sequence[str], version: int, upgrades: Mapping[int, Sequence[str]] | None = None
+    ) -> None:
         self._path = path
-        self._connection = SqliteConnection(path, schema, version)
+        self._connection = SqliteConnection(path, schema, version, upgrades=upgrades or {})
         self._room = threading.Semaphore(_MAX_WAITING)
         self._tidying = False
         self._untidy_bytes = 0

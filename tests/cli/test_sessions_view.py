@@ -19,7 +19,7 @@ SESSION: dict[str, Any] = {
     "requests": 4,
     "errors": 1,
     "models": ["gpt-4o", "claude-sonnet-4-5"],
-    "tokens": {"input": 12000, "output": 200},
+    "tokens": {"input": 12000, "output": 200, "cache_read": 9000},
     "cost_usd": 0.0125,
     "cost_unknown": 1,
 }
@@ -54,13 +54,37 @@ def listed(width: int, /, **changes: Any) -> list[str]:
 
 def test_a_session_is_a_line_and_all_figures_are_one() -> None:
     head, row, more, _, figures = listed(140)
-    assert head.split() == ["session", "client", "age", "seen", "reqs", "errors", "models", "in", "out", "cost"]
+    assert head.split() == [
+        "session",
+        "client",
+        "age",
+        "seen",
+        "reqs",
+        "errors",
+        "models",
+        "in",
+        "cached",
+        "out",
+        "cost",
+    ]
     assert row.split() == [
         *("s_3f2a9c01d4e85b76", "openai", "10m", "30s", "4", "1"),
-        *("gpt-4o,", "claude-sonnet-4-5", "12.0k", "200", "$0.0125+"),
+        *("gpt-4o,", "claude-sonnet-4-5", "12.0k", "9.0k", "200", "$0.0125+"),
     ]
     assert more == "… 2 more; show more with -n"
     assert figures == ("3 active  5 created (0.4 a minute)  20 hits (80.0%)  1 fuzzy  2 expired  store memory")
+
+
+def test_cached_tokens_stand_where_there_are_any_and_are_the_first_to_give_way() -> None:
+    none = {**SESSION, "tokens": {"input": 12000, "output": 200, "cache_read": 0}}
+    assert "cached" not in listed(140, sessions=[none])[0]
+    both = listed(140, sessions=[SESSION, none])
+    start = both[0].index("cached")
+    assert both[1][start : start + 6] == "  9.0k" and both[2][start : start + 6].isspace()
+    heads = [listed(width, sessions=[{**SESSION, "cost_usd": 1234567.89}])[0].split() for width in range(90, 141)]
+    shown = [("age" in head, "cached" in head) for head in heads]
+    assert shown[0] != (True, True) == shown[-1]
+    assert (True, False) in shown and (False, True) not in shown, "age gives way after them"
 
 
 @pytest.mark.parametrize("width", [50, 60, 79, 80])
@@ -85,7 +109,7 @@ def test_one_session_is_reported_in_lines() -> None:
         "session    s_3f2a9c01d4e85b76",
         "30s ago",
         "models     gpt-4o, claude",
-        "tokens     12.0k in, 200 out",
+        "tokens     12.0k in (9.0k cached), 200 out",
         "cost       $0.0125 and 1 requests unknown",
     ):
         assert part in output

@@ -243,7 +243,7 @@ async def test_a_store_that_goes_in_the_middle_of_a_request_is_no_fault(store: F
 async def test_what_each_session_used_is_counted() -> None:
     asking = SessionClient()
     outcomes: list[tuple[int | None, Summary]] = [
-        (200, Summary(model="gpt-a", usage=Usage(input=100, output=20))),
+        (200, Summary(model="gpt-a", usage=Usage(input=100, output=20, cache_read=60))),
         (200, Summary(model="gpt-b", usage=Usage(input=50, output=None))),
         (429, Summary()),
         (200, Summary(error="overloaded")),
@@ -254,11 +254,11 @@ async def test_what_each_session_used_is_counted() -> None:
         exchange.status, exchange.summary, exchange.model = status, summary, "gpt-c"
         asking.sessions.on_end(exchange)
     hit = await asking.begin({"messages": turns(QUESTION)})
-    hit.summary, hit.cache = Summary(model="gpt-a", usage=Usage(input=7, output=7)), "hit"
+    hit.summary, hit.cache = Summary(model="gpt-a", usage=Usage(input=7, output=7, cache_read=7)), "hit"
     asking.sessions.on_end(hit)
 
     shown = await asking.page(hit.session)
-    assert shown["tokens"] == {"input": 150, "output": 20}, "what the cache answers costs nothing"
+    assert shown["tokens"] == {"input": 150, "output": 20, "cache_read": 60}, "what the cache answers costs nothing"
     assert (shown["requests"], shown["errors"], shown["models"]) == (6, 2, ["gpt-a", "gpt-b", "gpt-c"])
     assert shown["client"] == "10.0.0.1 sdk/1" and shown["started"] <= shown["last_seen"]
 

@@ -94,6 +94,19 @@ async def test_a_session_with_missing_fields_is_a_fault(redis_server: RedisServe
             await state.session("s")
 
 
+async def test_a_session_that_an_older_replica_counts_too_goes_on(redis_server: RedisServer, namespace: str) -> None:
+    async with sessions(redis_server, namespace) as state:
+        await state.touch(visit("s"))
+        at = f"{{{namespace}:sessions}}:is:s"
+        await asyncio.to_thread(redis_server.ask, "HDEL", at, "cached")
+        await asyncio.to_thread(redis_server.ask, "HINCRBY", at, "requests", 1)  # as of one that knows no such field
+        await asyncio.to_thread(redis_server.ask, "HINCRBY", at, "input", 100)
+        assert (await known(state, "s", 1)).cached_tokens == 0
+        state.settle(settled("s", input_tokens=50, cached_tokens=40))
+        found = await known(state, "s", 2)
+        assert (found.input_tokens, found.cached_tokens) == (150, 40)
+
+
 async def test_a_server_that_dies_and_returns_is_used_again(tmp_path: Path) -> None:
     with RedisServer(tmp_path) as server:
         state = GuardedSessions(

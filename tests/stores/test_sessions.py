@@ -217,12 +217,13 @@ async def test_recent_tells_the_last_sessions_of_a_tenant(make_sessions: MakeSes
 async def test_outcomes_add_up(make_sessions: MakeSessions) -> None:
     state = await make_sessions()
     await state.touch(visit("s"))
-    state.settle(settled("s", model="m-1", input_tokens=10, output_tokens=1, cost_usd=0.25, learn=["later"]))
-    state.settle(settled("s", model="m-2", input_tokens=20, error=True))
+    first = {"input_tokens": 10, "output_tokens": 1, "cached_tokens": 7, "cost_usd": 0.25}
+    state.settle(settled("s", model="m-1", learn=["later"], **first))
+    state.settle(settled("s", model="m-2", input_tokens=20, cached_tokens=15, error=True))
     state.settle(settled("s", model="m-1", output_tokens=5, cost_usd=0.0000028))
     state.settle(settled("s", cost_unknown=True))
     found = await known(state, "s", 4)
-    assert (found.errors, found.input_tokens, found.output_tokens) == (1, 30, 6)
+    assert (found.errors, found.input_tokens, found.output_tokens, found.cached_tokens) == (1, 30, 6, 22)
     assert found.cost_usd == pytest.approx(0.2500028) and found.cost_unknown == 1
     assert list(found.models) == ["m-1", "m-2"]
     assert found.seen_s == START_S
@@ -267,10 +268,10 @@ async def test_outcomes_of_what_is_over_or_anothers_are_lost(make_sessions: Make
 async def test_numbers_beyond_all_counting_hurt_nobody(make_sessions: MakeSessions) -> None:
     state = await make_sessions()
     await state.touch(visit("s"))
-    state.settle(settled("s", input_tokens=10**30, model="m"))
+    state.settle(settled("s", input_tokens=10**30, cached_tokens=10**30, model="m"))
     state.settle(settled("s", input_tokens=10**30, learn=["a"]))
     found = await known(state, "s", 2)
-    assert found.input_tokens >= 1 << 53
+    assert found.input_tokens >= 1 << 53 and found.cached_tokens >= 1 << 53
     assert await state.touch(visit(None, "a")) is not None
 
 

@@ -10,7 +10,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
@@ -24,6 +24,7 @@ from tests.support.stores import LoneDiskBlobs, LoneDiskSessions
 from tests.support.waiting import until_async
 
 Open: TypeAlias = Callable[..., SqliteFile]
+Upgrades: TypeAlias = Mapping[int, Sequence[str]]
 
 SCHEMA = ("CREATE TABLE things (id INTEGER PRIMARY KEY, value BLOB)",)
 
@@ -32,8 +33,8 @@ SCHEMA = ("CREATE TABLE things (id INTEGER PRIMARY KEY, value BLOB)",)
 async def opened(tmp_path: Path) -> AsyncIterator[Open]:
     made: list[SqliteFile] = []
 
-    def make(name: str = "store.sqlite", version: int = 1) -> SqliteFile:
-        made.append(SqliteFile(tmp_path / name, SCHEMA, version))
+    def make(name: str = "store.sqlite", version: int = 1, upgrades: Upgrades | None = None) -> SqliteFile:
+        made.append(SqliteFile(tmp_path / name, SCHEMA, version, upgrades))
         return made[-1]
 
     yield make
@@ -118,6 +119,37 @@ async def test_a_file_that_cannot_be_used_is_set_aside_whole(
     assert (tmp_path / "store.sqlite.unreadable").read_bytes() == before
     assert len(caplog.records) == 1
     assert "cannot be read" in caplog.text and "store.sqlite.unreadable" in caplog.text
+
+
+async def test_a_file_of_an_older_version_is_upgraded_once_by_many(opened: Open, tmp_path: Path) -> None:
+    await opened().run(put)
+    upgrades = {
+        1: ("ALTER TABLE things ADD COLUMN first INTEGER DEFAULT 5",),
+        2: ("ALTER TABLE things ADD COLUMN second INTEGER DEFAULT 6",),
+    }
+    files = [opened(version=3, upgrades=upgrades) for _ in range(8)]
+    await asyncio.gather(*(file.run(put) for file in files))
+    rows = await files[0].run(lambda connection: connection.execute("SELECT first, second FROM things").fetchall())
+    assert rows == [(5, 6)] * 9
+    assert await files[0].run(lambda connection: pragma(connection, "user_version")) == 3
+    assert not [name for name in os.listdir(tmp_path) if "unreadable" in name]
+
+
+@pytest.mark.parametrize("upgrades", [{}, {2: ("SELECT 1",)}, {1: ("SELECT 1",), 3: ("SELECT 1",)}])
+async def test_a_file_that_no_upgrade_leads_from_is_set_aside(opened: Open, tmp_path: Path, upgrades: Upgrades) -> None:
+    await opened().run(put)
+    assert await opened(version=3, upgrades=upgrades).run(count) == 0
+    assert "store.sqlite.unreadable" in os.listdir(tmp_path)
+
+
+async def test_an_upgrade_that_fails_changes_nothing(opened: Open) -> None:
+    file = opened()
+    await file.run(put)
+    broken = {1: ("ALTER TABLE things ADD COLUMN more", "ALTER TABLE nothing ADD COLUMN more")}
+    with pytest.raises(StoreFault, match="nothing"):
+        await opened(version=2, upgrades=broken).run(count)
+    rows = await file.run(lambda connection: connection.execute("SELECT * FROM things").fetchall())
+    assert rows == [(1, b"x")]
 
 
 async def test_the_database_of_another_program_is_left_to_it(opened: Open, tmp_path: Path) -> None:

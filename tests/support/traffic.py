@@ -357,7 +357,7 @@ SESSIONS_PAGE: dict[str, Any] = {
             "requests": 61,
             "errors": 2,
             "models": [_OPUS, "claude-haiku-4-5"],
-            "tokens": {"input": 2_913_000, "output": 71_200},
+            "tokens": {"input": 2_913_000, "output": 71_200, "cache_read": 2_840_000},
             "cost_usd": 3.87,
         },
         {
@@ -368,7 +368,7 @@ SESSIONS_PAGE: dict[str, Any] = {
             "requests": 12,
             "errors": 0,
             "models": ["fast"],
-            "tokens": {"input": 24_600, "output": 6_100},
+            "tokens": {"input": 24_600, "output": 6_100, "cache_read": 0},
             "cost_usd": 0.0192,
             "cost_unknown": 1,
         },
@@ -380,7 +380,7 @@ SESSIONS_PAGE: dict[str, Any] = {
             "requests": 1,
             "errors": 0,
             "models": ["gpt-4o-mini"],
-            "tokens": {"input": 0, "output": 0},
+            "tokens": {"input": 0, "output": 0, "cache_read": 0},
         },
     ],
 }

@@ -12,8 +12,9 @@ import re
 from array import array
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
+from heapq import nlargest
 from typing import NamedTuple
 
 import msgspec
@@ -27,13 +28,18 @@ SMALLEST_BYTES = 16 * 1024
 _LARGEST_BYTES = 4 * 1024 * 1024
 _MEMORY_BYTES = 16 * 1024 * 1024
 _SAMPLE_BYTES = 256
-_MOST_ALIKE = 4  # threads of one conversation, and conversations with the same instructions
+_MOST_ALIKE = 64  # threads of one conversation, and conversations with the same instructions
+_MOST_COMPARED = 4  # of those: the ones that agree at most of the probes
+_MOST_CHANGED = 3
+_PROBES_BEFORE_END = (64, 320, 1344, 5440)
+_PROBE_BYTES = 64
 _CHUNK_BYTES = 16 * 1024
 # What is remembered of an object, beside its bytes, takes up to 700 bytes for each item and 400 for each member. Only
 # attacks have so many that this is much more than the bytes themselves.
 _FEWEST_BYTES = 100  # of an object, for each item
 _MOST_MEMBERS = 1000
 
+_Key = tuple[str, int, bytes]
 _OBJECT = msgspec.json.Decoder(RawMembers)
 _ITEMS = msgspec.json.Decoder(list[msgspec.Raw])
 _GAP = re.compile(rb"[ \t\n\r]*,?[ \t\n\r]*")
@@ -43,9 +49,8 @@ _STRICT = "strict"
 
 
 class ListPlaces(NamedTuple):
-    """Hold where the list of an object stands: the members before it, the offsets of its begin and end, and of the ends
-    of
-    its items."""
+    """Hold where the list of an object stands: the members before it, its begin, its end, and the ends of its items, as
+    offsets."""
 
     before: list[MemberPlace]
     begin: int
@@ -78,6 +83,7 @@ class ReadObject:
     sizes: dict[Hashable, int] = field(default_factory=dict)
     replaces: bool = False
     next: ReadObject | None = None
+    probes: Sequence[tuple[int, bytes]] = ()
 
     def keep(self, name: Hashable, value: object, size_bytes: int) -> None:
         """Put `value`, which takes `size_bytes`, into `derived`, if this object is still remembered itself. An earlier
@@ -146,6 +152,10 @@ class ReadObject:
             self.places = _find_places(self)
         return self.places
 
+    def agreement(self, data: bytes) -> int:
+        """Return at how many of a few places of the list the bytes of `data` are the same, which is cheap."""
+        return sum(data.startswith(piece, at) for at, piece in self.probes)
+
     def shared_with(self, data: bytes) -> int:
         """Return how many items stand in `data` too, with all that is before them."""
         own, at = memoryview(self.data), 0
@@ -168,7 +178,7 @@ class JsonMemory:
     def __init__(self, max_bytes: int = _MEMORY_BYTES) -> None:
         self._max_bytes = max_bytes
         self.size_bytes = 0
-        self._alike: OrderedDict[tuple[str, int, bytes], list[ReadObject]] = OrderedDict()
+        self._alike: OrderedDict[_Key, list[ReadObject]] = OrderedDict()
 
     def read(self, data: bytes, name: str) -> ReadObject | None:
         """Read the JSON object `data`, which has its list in the member `name`. Return None where that is not worth
@@ -178,7 +188,7 @@ class JsonMemory:
         place = _power_within(len(data))
         earlier, shared = None, 0
         while not shared and place >= _SAMPLE_BYTES:
-            for each in self._alike.get(_key(data, name, place), ()):
+            for each in self._candidates(_key(data, name, place), data):
                 count = each.shared_with(data)
                 if count > shared:
                     earlier, shared = each, count
@@ -199,12 +209,22 @@ class JsonMemory:
             if not alike:
                 del self._alike[key]
 
+    def _candidates(self, key: _Key, data: bytes) -> Sequence[ReadObject]:
+        """Return the objects that `data` may go on from, few enough to compare them whole."""
+        alike = self._alike.get(key, ())
+        if len(alike) <= _MOST_COMPARED:
+            return alike
+        return nlargest(_MOST_COMPARED, reversed(alike), key=lambda each: each.agreement(data))
+
     def _keep(self, read: ReadObject, earlier: ReadObject | None) -> None:
-        """Keep `read`, in place of the `earlier` object where that one has hardly any other items."""
-        if earlier is not None and read.known_bytes * 2 >= earlier.end:
+        """Keep `read`, in place of the `earlier` object where it is a later turn of the same conversation."""
+        if earlier is not None and _is_later_turn(read, earlier):
             self._drop(earlier)
             read.replaces, earlier.next = True, read
-        key = _key(read.data, read.name, _place_of(read))
+        end = _end_before(read)
+        place = _place_before(end)
+        read.probes = _probes(read.data, place, end)
+        key = _key(read.data, read.name, place)
         alike = self._alike.setdefault(key, [])
         self._alike.move_to_end(key)
         alike.append(read)
@@ -214,7 +234,7 @@ class JsonMemory:
         self.grow(read.size_bytes)
 
     def _drop(self, read: ReadObject) -> None:
-        key = _key(read.data, read.name, _place_of(read))
+        key = _key(read.data, read.name, _place_before(_end_before(read)))
         alike = self._alike.get(key, [])
         if read in alike:
             alike.remove(read)
@@ -227,24 +247,46 @@ class JsonMemory:
         read.memory = None
 
 
-def _place_of(read: ReadObject) -> int:
-    """Return the place within the list, or before it, that finds an object again. What follows the list moves from turn
-    to turn."""
+def _is_later_turn(read: ReadObject, earlier: ReadObject) -> bool:
+    """Return whether `read` has nearly all items of `earlier`, and more. Clients change the last ones, where they mark
+    what is to be cached; a conversation that shares its instructions alone is no longer than the other."""
+    own, others = read.located().ends, earlier.located().ends
+    left_out = len(others) - read.known
+    if left_out == 0:
+        return True
+    return left_out <= _MOST_CHANGED and len(own) > len(others) and read.known_bytes * 2 >= earlier.end
+
+
+def _end_before(read: ReadObject) -> int:
+    """Return about where the list ends, never behind that."""
     behind = len(b"]}")
     for name in reversed(read.members):
         if name == read.name:
             break
         behind += memoryview(read.members[name]).nbytes + len(name) + len(b',"":')
-    return max(_power_within(len(read.data) - behind), _SAMPLE_BYTES)
+    return len(read.data) - behind
+
+
+def _place_before(end: int) -> int:
+    """Return the place within the list, or before it, that finds an object again. What follows the list moves from turn
+    to turn."""
+    return max(_power_within(end), _SAMPLE_BYTES)
 
 
 def _power_within(size: int) -> int:
     return 1 << (size.bit_length() - 1)
 
 
-def _key(data: bytes, name: str, place: int) -> tuple[str, int, bytes]:
+def _key(data: bytes, name: str, place: int) -> _Key:
     """Return what objects have in common that agree on their first `place` bytes, and hardly any others."""
     return name, place, data[place - _SAMPLE_BYTES : place]
+
+
+def _probes(data: bytes, place: int, end: int) -> list[tuple[int, bytes]]:
+    """Return pieces between `place` and the end of the list, which tell objects with the same key apart. Most stand
+    near the end: a conversation that has just begun has little that others have not."""
+    places = (end - before for before in _PROBES_BEFORE_END if end - before >= place)
+    return [(at, data[at : at + _PROBE_BYTES]) for at in places]
 
 
 def _read(data: bytes, name: str) -> ReadObject | None:

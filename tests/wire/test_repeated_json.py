@@ -142,6 +142,16 @@ def test_an_object_is_found_again_where_what_follows_its_list_is_long() -> None:
     assert memory.size_bytes == len(raw)
 
 
+def test_many_conversations_with_the_same_long_instructions_are_each_found_again() -> None:
+    memory, instructions = JsonMemory(), f'"{"i" * 3 * SMALLEST_BYTES}"'
+    conversations = [[instructions, f'"question {f"of {number} " * 50}"'] for number in range(40)]
+    for turn in range(10):
+        for number, items in enumerate(conversations):
+            read = memory.read(body(items), "list")
+            assert read is not None and (turn == 0 or read.known == len(items) - 2)
+            items += [f'"answer {f"{turn} to {number} " * 50}"', f'"and {turn}?"']
+
+
 def test_what_is_kept_counts_and_goes_with_its_object() -> None:
     memory = JsonMemory(max_bytes=10 * SMALLEST_BYTES)
     read = memory.read(body(LONG), "list")

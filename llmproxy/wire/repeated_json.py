@@ -14,7 +14,6 @@ from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
-from heapq import nlargest
 from typing import NamedTuple
 
 import msgspec
@@ -28,8 +27,8 @@ SMALLEST_BYTES = 16 * 1024
 _LARGEST_BYTES = 4 * 1024 * 1024
 _MEMORY_BYTES = 16 * 1024 * 1024
 _SAMPLE_BYTES = 256
-_MOST_ALIKE = 64  # threads of one conversation, and conversations with the same instructions
-_MOST_COMPARED = 4  # of those: the ones that agree at most of the probes
+_MOST_ALIKE = 32  # threads of one conversation, and conversations with the same instructions
+_MOST_COMPARED = 2  # of those: the newest that agree at a probe
 _MOST_CHANGED = 3
 _PROBES_BEFORE_END = (64, 320, 1344, 5440)
 _PROBE_BYTES = 64
@@ -83,7 +82,7 @@ class ReadObject:
     sizes: dict[Hashable, int] = field(default_factory=dict)
     replaces: bool = False
     next: ReadObject | None = None
-    probes: Sequence[tuple[int, bytes]] = ()
+    probes: Sequence[tuple[bytes, int]] = ()
 
     def keep(self, name: Hashable, value: object, size_bytes: int) -> None:
         """Put `value`, which takes `size_bytes`, into `derived`, if this object is still remembered itself. An earlier
@@ -152,10 +151,6 @@ class ReadObject:
             self.places = _find_places(self)
         return self.places
 
-    def agreement(self, data: bytes) -> int:
-        """Return at how many of a few places of the list the bytes of `data` are the same, which is cheap."""
-        return sum(data.startswith(piece, at) for at, piece in self.probes)
-
     def shared_with(self, data: bytes) -> int:
         """Return how many items stand in `data` too, with all that is before them."""
         own, at = memoryview(self.data), 0
@@ -214,7 +209,11 @@ class JsonMemory:
         alike = self._alike.get(key, ())
         if len(alike) <= _MOST_COMPARED:
             return alike
-        return nlargest(_MOST_COMPARED, reversed(alike), key=lambda each: each.agreement(data))
+        for number in range(len(_PROBES_BEFORE_END)):
+            agreeing = [each for each in alike if data.startswith(*each.probes[number])]
+            if agreeing:
+                return agreeing[-_MOST_COMPARED:]
+        return alike[-_MOST_COMPARED:]
 
     def _keep(self, read: ReadObject, earlier: ReadObject | None) -> None:
         """Keep `read`, in place of the `earlier` object where it is a later turn of the same conversation."""
@@ -222,9 +221,8 @@ class JsonMemory:
             self._drop(earlier)
             read.replaces, earlier.next = True, read
         end = _end_before(read)
-        place = _place_before(end)
-        read.probes = _probes(read.data, place, end)
-        key = _key(read.data, read.name, place)
+        read.probes = _probes(read.data, end)
+        key = _key(read.data, read.name, _place_before(end))
         alike = self._alike.setdefault(key, [])
         self._alike.move_to_end(key)
         alike.append(read)
@@ -282,11 +280,11 @@ def _key(data: bytes, name: str, place: int) -> _Key:
     return name, place, data[place - _SAMPLE_BYTES : place]
 
 
-def _probes(data: bytes, place: int, end: int) -> list[tuple[int, bytes]]:
-    """Return pieces between `place` and the end of the list, which tell objects with the same key apart. Most stand
-    near the end: a conversation that has just begun has little that others have not."""
-    places = (end - before for before in _PROBES_BEFORE_END if end - before >= place)
-    return [(at, data[at : at + _PROBE_BYTES]) for at in places]
+def _probes(data: bytes, end: int) -> list[tuple[bytes, int]]:
+    """Return pieces before the end of the list and where they stand, which tell objects with the same key apart: also a
+    conversation that has just begun, which has little that others have not."""
+    places = [max(end - before, 0) for before in _PROBES_BEFORE_END]
+    return [(data[at : at + _PROBE_BYTES], at) for at in places]
 
 
 def _read(data: bytes, name: str) -> ReadObject | None:

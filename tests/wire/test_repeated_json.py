@@ -144,7 +144,7 @@ def test_an_object_is_found_again_where_what_follows_its_list_is_long() -> None:
 
 def test_many_conversations_with_the_same_long_instructions_are_each_found_again() -> None:
     memory, instructions = JsonMemory(), f'"{"i" * 3 * SMALLEST_BYTES}"'
-    conversations = [[instructions, f'"question {f"of {number} " * 50}"'] for number in range(40)]
+    conversations = [[instructions, f'"question {f"of {number} " * 50}"'] for number in range(30)]
     for turn in range(10):
         for number, items in enumerate(conversations):
             read = memory.read(body(items), "list")

@@ -52,12 +52,12 @@ class KeptTurns:
 
     `pieces` are the JSON of the translated messages up to each end, without brackets; `dropped` and `adapted` are the
     losses of that; `ids` are those of calls and results, with the number of messages before which they stand. `request`
-    is the client's request, with those instructions that stand among the messages in `system`, and without its
-    messages. `options` are those of the target.
+    is the client's request without its messages, and without those instructions that stand among them: those are in
+    `system`. It is None for a request that has other members beside its messages. `options` are those of the target.
     """
 
     options: Options
-    request: Request
+    request: Request | None
     system: list[Instruction]
     pieces: tuple[bytes, ...] = ()
     ends: tuple[End, ...] = ()

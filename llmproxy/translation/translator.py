@@ -171,7 +171,7 @@ class Translator:
         kept = None if turns is None else turns.find()
         if turns is not None and kept is not None:
             try:
-                rest = await _run(turns.new_bytes(kept), partial(turns.decode_rest, kept), exchange)
+                rest, kept = await _run(turns.new_bytes(kept), partial(turns.decode_rest, kept), exchange)
                 return await self._prepare(exchange, call, endpoint, rest, turns, kept)
             except (NeedsAllMessages, BadRequest):
                 pass  # the whole request tells what is wrong

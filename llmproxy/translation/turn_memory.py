@@ -7,7 +7,7 @@ at `turns_for`.
 from __future__ import annotations
 
 from collections.abc import Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -72,6 +72,8 @@ class TurnMemory:
             kept = self._of(self.read.inherited.get(self.key), self.read.known)
             if kept is not None and self.read.same_tail:
                 self._keep(self.read, kept)  # for a turn that comes before this one is translated
+            elif kept is not None:
+                kept = replace(kept, request=None)
         return kept
 
     def _of(self, kept: object, items: int) -> KeptTurns | None:
@@ -79,9 +81,9 @@ class TurnMemory:
             return None
         return kept.up_to(items)
 
-    def decode_rest(self, kept: KeptTurns, exchange: Exchange) -> Request:
-        """Return the request without the messages that are kept. Raises BadRequest, and NeedsAllMessages where that has
-        no beginning of its own."""
+    def decode_rest(self, kept: KeptTurns, exchange: Exchange) -> tuple[Request, KeptTurns]:
+        """Return the request without the messages that are kept, and what is kept with all else of this request. Raises
+        BadRequest, and NeedsAllMessages where the rest has no beginning of its own."""
         first = kept.end.items
         try:
             messages = self.client.decode_turns(self.read.items(first), first)
@@ -90,9 +92,11 @@ class TurnMemory:
         # Everything else may stand there only as the beginning of a message that is kept.
         if not messages or messages[0].role != "assistant" or messages[0].path != f"{self.read.name}[{first}]":
             raise NeedsAllMessages
-        own = self.key in self.read.derived or self.read.same_tail
-        request = kept.request if own else self._decode_others(exchange)
-        return msgspec.structs.replace(request, messages=messages, system=[*request.system, *kept.system])
+        others = kept.request
+        if others is None:
+            others = self._decode_others(exchange)
+            kept = replace(kept, request=others)
+        return msgspec.structs.replace(others, messages=messages, system=[*others.system, *kept.system]), kept
 
     def _decode_others(self, exchange: Exchange) -> Request:
         """Return the request without any messages."""

@@ -22,6 +22,7 @@ def tool_turns(dialect: str, chance: random.Random, count: int, *, size: int = 4
     items.append({"role": "user", "content": "Begin"})
     tools = chance.choice([1, 3])
     others = _others(dialect, tools)
+    first = ["messages"] if chance.random() < 0.3 else []  # as SDKs write them
     while len(items) < size:
         items += add(chance, 0)
     for _ in range(count):
@@ -30,7 +31,7 @@ def tool_turns(dialect: str, chance: random.Random, count: int, *, size: int = 4
             items = _changed(items, chance)
         if chance.random() < odd / 2:
             others = {**others, "temperature": chance.random()}
-        yield _written({**others, "messages": _marked(items, chance, odd)}, chance)
+        yield _written({**others, "messages": _marked(items, chance, odd)}, first)
 
 
 def _others(dialect: str, tools: int) -> Item:
@@ -47,9 +48,8 @@ def _others(dialect: str, tools: int) -> Item:
     return {"model": "m", "max_tokens": 4000, "system": system, "tools": named, "top_k": 3, "thinking": thinking}
 
 
-def _written(body: Item, chance: random.Random) -> bytes:
-    """Write a body; in some the messages come first."""
-    first = ["messages"] if chance.random() < 0.05 else []
+def _written(body: Item, first: list[str]) -> bytes:
+    """Write a body with the members `first` before all others."""
     return json.dumps({name: body[name] for name in dict.fromkeys((*first, *body))}).encode()
 
 

@@ -66,7 +66,9 @@ def kept() -> KeptTurns:
 
 def test_instructions_among_the_messages_are_kept_apart() -> None:
     assert [each.path for each in kept().system] == ["input[0]"]
-    assert [each.path for each in kept().request.system] == ["instructions"] and not kept().request.messages
+    request = kept().request
+    assert request is not None and not request.messages
+    assert [each.path for each in request.system] == ["instructions"]
 
 
 def test_the_beginning_of_what_is_kept_has_its_own_losses_and_ids() -> None:

@@ -193,6 +193,17 @@ async def test_what_is_changed_behind_what_is_kept_counts(change: dict[str, Any]
         assert await translated(raw, client, target, memory, translator) == alone
 
 
+async def test_what_changed_beside_the_messages_stays_changed() -> None:
+    for client, target in (("chat", CLAUDE), ("messages", GPT)):
+        memory, translator = JsonMemory(1 << 20), new_translator()
+        for number, raw in enumerate(tool_turns(client, random.Random(1), 5, odd=0.0)):
+            body = json.loads(raw)
+            changed = {"tools": body["tools"][:1], "top_p": 0.5} if number else {}
+            raw = json.dumps({"messages": body.pop("messages"), **body, **changed}).encode()
+            alone = await translated(raw, client, target, None, translator)
+            assert await translated(raw, client, target, memory, translator) == alone
+
+
 async def test_turns_that_come_before_the_last_one_was_translated_go_on_from_what_is_known() -> None:
     first, second, third, fourth = tool_turns("chat", random.Random(2), 4, odd=0.0, size=60)
     memory, translator = JsonMemory(1 << 20), new_translator()
@@ -214,10 +225,10 @@ async def test_most_of_a_turn_is_not_decoded_again(monkeypatch: pytest.MonkeyPat
     bodies, memory = list(tool_turns("chat", random.Random(2), 6, odd=0.0, size=60)), JsonMemory(1 << 20)
     decoded: list[int] = []
 
-    def noted(turns: TurnMemory, kept: KeptTurns, exchange: Exchange) -> Request:
-        request = decode(turns, kept, exchange)
+    def noted(turns: TurnMemory, kept: KeptTurns, exchange: Exchange) -> tuple[Request, KeptTurns]:
+        request, kept = decode(turns, kept, exchange)
         decoded.append(len(request.messages))
-        return request
+        return request, kept
 
     decode = TurnMemory.decode_rest
     monkeypatch.setattr(TurnMemory, "decode_rest", noted)

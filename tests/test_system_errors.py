@@ -49,20 +49,18 @@ def _tls(reason: str) -> ssl.SSLError:
         (OSError(), "no reason is known"),
     ],
 )
-def test_that_an_error_is_explained_without_numbers_addresses_and_names_of_modules(
-    error: Exception, words: str
-) -> None:
+def test_an_error_is_explained_without_numbers_addresses_and_names_of_modules(error: Exception, words: str) -> None:
     assert explain_fault(error) == words
 
 
-def test_that_what_a_library_wraps_is_explained() -> None:
+def test_what_a_library_wraps_is_explained() -> None:
     wrapping = RuntimeError("Cannot connect to host localhost:1 ssl:default [Connect call failed ('127.0.0.1', 1)]")
     wrapping.__cause__ = OSError(errno.ECONNREFUSED, "Connect call failed ('127.0.0.1', 1)")
 
     assert explain_fault(wrapping) == "connection refused"
 
 
-def test_that_a_real_error_of_a_file_is_explained_without_its_path(tmp_path: Path) -> None:
+def test_a_real_error_of_a_file_is_explained_without_its_path(tmp_path: Path) -> None:
     with pytest.raises(OSError) as caught:
         (tmp_path / "none").read_text()
 

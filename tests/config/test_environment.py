@@ -52,7 +52,7 @@ def test_missing_variables_are_all_named_once() -> None:
     assert expand("${NONE:-${X}}", VARIABLES).missing == ("X",)
 
 
-def test_that_missing_variables_with_a_default_are_named() -> None:
+def test_missing_variables_with_a_default_are_named() -> None:
     assert expand("${NONE:-}${MORE:-x}", VARIABLES).defaulted == ("NONE", "MORE")
     assert not expand("${EMPTY}", VARIABLES).defaulted
     assert not expand("${NONE:-}${X}", VARIABLES).defaulted

@@ -10,7 +10,7 @@ from tests.routing.test_router import CLAUDE, GROQ, Named, route
 OPENAI = Named("openai", ["gpt-*", "o[0-9]*", "chatgpt-*", "text-embedding-*", "omni-moderation-*", "ft:*"])
 
 
-def test_that_what_a_person_wants_is_listed_before_what_hardly_anybody_wants() -> None:
+def test_the_available_names_begin_with_those_of_the_configuration() -> None:
     error = unknown_model("x", [route("my-*", (GROQ, None)), route("fast", (GROQ, None))], [OPENAI, CLAUDE, GROQ])
 
     assert error.message == (
@@ -28,12 +28,12 @@ def test_that_what_a_person_wants_is_listed_before_what_hardly_anybody_wants() -
         ("4o", "To choose the provider, name it: 'openai/4o'."),
     ],
 )
-def test_that_the_nearest_pattern_is_named(model: str, hint: str) -> None:
+def test_the_nearest_pattern_is_named(model: str, hint: str) -> None:
     error = unknown_model(model, [], [OPENAI, CLAUDE])
 
     assert error.message.startswith(f"Unknown model {model!r}. {hint} Available: gpt-*, ")
 
 
-def test_that_nothing_is_made_up_where_there_is_no_provider() -> None:
+def test_without_providers_no_name_is_suggested() -> None:
     assert unknown_model("x", [], []).message == "Unknown model 'x'. Available: none"
     assert unknown_path("GET", "/nothing", []).message == "Not found: GET '/nothing'. See /docs"

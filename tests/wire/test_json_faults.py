@@ -25,5 +25,5 @@ from llmproxy.wire.json_faults import explain_invalid_json
         (b'{"a": "\\ud800"}', "it contains half of a surrogate pair (\\ud800 to \\udfff). Send whole characters"),
     ],
 )
-def test_that_invalid_json_is_explained_in_our_words(data: bytes, words: str) -> None:
+def test_invalid_json_is_explained_in_our_words(data: bytes, words: str) -> None:
     assert explain_invalid_json(data) == words

@@ -131,7 +131,7 @@ def _run(arguments: list[str]) -> int:
     """Run the program, and return its exit code."""
     # Typer looks at the options of every command that it knows: 5 % of the time to start.
     program = _serving if arguments[:1] == ["serve"] and _COMPLETION not in os.environ else app
-    if (reason := _lacks_completion(arguments)) is not None:
+    if (reason := _explain_missing_completion(arguments)) is not None:
         print(f"llmproxy: {reason}", file=sys.stderr)
         return 1
     if arguments in _GROUPS:
@@ -148,7 +148,7 @@ def _run(arguments: list[str]) -> int:
     return code if isinstance(code, int) else 0
 
 
-def _lacks_completion(arguments: list[str]) -> str | None:
+def _explain_missing_completion(arguments: list[str]) -> str | None:
     """Return why completion cannot be installed or printed; None where it can, or is not asked for."""
     if arguments not in (["--install-completion"], ["--show-completion"]):
         return None

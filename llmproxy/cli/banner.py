@@ -69,8 +69,11 @@ def _program() -> str:
     from shutil import which
 
     path = os.path.abspath(sys.argv[0])
-    known = which(_NAME) is not None or not os.path.basename(path).startswith(_NAME) or not os.access(path, os.X_OK)
-    return _NAME if known else f'& "{path}"' if os.name == "nt" else shlex.quote(path)
+    # With `python -m llmproxy` there is no program to name.
+    is_program = os.path.basename(path).startswith(_NAME) and os.access(path, os.X_OK)
+    if which(_NAME) is not None or not is_program:
+        return _NAME
+    return f'& "{path}"' if os.name == "nt" else shlex.quote(path)
 
 
 def _file(loaded: Loaded) -> str:

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from llmproxy.target_health import TargetHealth
 
 
-def check_dialect(name: str | None) -> str | None:
-    """Return the dialect that the user means: by its name, or by a type of provider that speaks only this one. Refuse
-    what cannot be translated."""
+def read_dialect(name: str | None) -> str | None:
+    """Return the dialect that the user means: by its name, or by a type of provider that speaks only this one. Raises
+    BadParameter for what cannot be translated."""
     from llmproxy.config.provider_types import service_of
     from llmproxy.dialects.catalog import codecs
 
@@ -49,10 +49,10 @@ _File = Annotated[str, typer.Argument(metavar="FILE", help="A request body (JSON
 def translate(
     file: _File,
     source: Annotated[
-        str, typer.Option("--from", metavar="DIALECT", callback=check_dialect, help="The dialect of FILE.")
+        str, typer.Option("--from", metavar="DIALECT", callback=read_dialect, help="The dialect of FILE.")
     ],
     target: Annotated[
-        str, typer.Option("--to", metavar="DIALECT", callback=check_dialect, help="The dialect to translate into.")
+        str, typer.Option("--to", metavar="DIALECT", callback=read_dialect, help="The dialect to translate into.")
     ],
     model: Annotated[str | None, typer.Option(metavar="NAME", help="The provider's name for the model.")] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Fail instead of dropping fields.")] = False,
@@ -103,7 +103,7 @@ def explain(
     dialect: Annotated[
         str | None,
         typer.Option(
-            metavar="DIALECT", callback=check_dialect, help="Only for clients of this dialect: the dialect of FILE."
+            metavar="DIALECT", callback=read_dialect, help="Only for clients of this dialect: the dialect of FILE."
         ),
     ] = None,
     url: Url = None,
@@ -133,12 +133,12 @@ def explain(
             _explain_path(router, model)
             return
         explained = Explained(router=router, live=_take_over(router, model, health, url, loaded.path))
-        same: dict[tuple[str, ...], list[str]] = {}
+        headings: dict[tuple[str, ...], list[str]] = {}  # those of the dialects with the same lines
         for each in [dialect] if dialect else codecs():
             heading, lines = _explain(explained, model, each, request, loaded.config.translation.strict)
-            same.setdefault(tuple(lines), []).append(heading)
-        for shared, headings in same.items():
-            print_text("\n".join([*headings, *shared]))
+            headings.setdefault(tuple(lines), []).append(heading)
+        for same_lines, above in headings.items():
+            print_text("\n".join([*above, *same_lines]))
     except (ProxyError, RegistryError) as error:
         fail(str(error))
 

@@ -110,7 +110,7 @@ def complete_help(command: TyperCommand | TyperGroup, *, drawn: bool, words: tup
     """
     found = HELP.get(" ".join(words))
     for param in command.params:
-        _show_metavar_alone(param)
+        _shorten_parameter(param)
     if found is not None:
         command.epilog = "\n\n".join(_sections(found))
     if drawn:
@@ -120,18 +120,18 @@ def complete_help(command: TyperCommand | TyperGroup, *, drawn: bool, words: tup
             complete_help(each, drawn=drawn, words=(*words, name))  # type: ignore[arg-type] # typer makes no others
 
 
-def _show_metavar_alone(param: Any) -> None:
-    """Leave out types, ranges and the sign for standard output: metavar and help say it, choices too."""
+def _shorten_parameter(param: Any) -> None:
+    """Leave out types, ranges and `-` for standard output, which metavar and help say in words; list choices there."""
     param.min = param.max = None
     if param.default == STANDARD_OUTPUT:
         param.show_default = False
+    if isinstance(param, TyperArgument):
+        vars(param)["display_type_rich"] = lambda ctx: ""
     choices = param.type_descriptor.choices
     if choices and not param.metavar:
         param.metavar = param.name.upper()
         names = [str(getattr(each, "value", each)) for each in choices]
         param.help = f"{param.help} One of {', '.join(names)}."
-    if isinstance(param, TyperArgument):
-        vars(param)["display_type_rich"] = lambda ctx: ""
     if param.name in _COMPLETION_HELP:
         param.help = _COMPLETION_HELP[param.name]
 

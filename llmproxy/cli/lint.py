@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from llmproxy.cli.explain import check_dialect
+from llmproxy.cli.explain import read_dialect
 from llmproxy.cli.output import fail, print_problems, print_text
 from llmproxy.cli.request_file import call_in, decode_as_served, exchange_with, read_file, translator
 
@@ -34,7 +34,7 @@ class _Check(NamedTuple):
 
 def lint(
     request: Annotated[str, typer.Argument(metavar="REQUEST", help="A request body (JSON); - reads standard input.")],
-    dialect: Annotated[str, typer.Option(metavar="DIALECT", callback=check_dialect, help="The dialect of REQUEST.")],
+    dialect: Annotated[str, typer.Option(metavar="DIALECT", callback=read_dialect, help="The dialect of REQUEST.")],
     model: Annotated[
         str, typer.Option(metavar="NAME", help="The provider's name for the model; with --config, the client's.")
     ],

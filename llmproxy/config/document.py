@@ -103,7 +103,7 @@ def read(path: Path, display_name: str) -> tuple[ConfigNode | None, list[Problem
     except FileNotFoundError:
         return None, [Problem(mark=Mark(source=display_name), message="file not found", code="unreadable")]
     except OSError as error:
-        return None, [Problem(mark=Mark(source=display_name), message=unreadable(path, error), code="unreadable")]
+        return None, [Problem(mark=Mark(source=display_name), message=explain_unreadable(error), code="unreadable")]
     except _Undecodable as error:
         mark = Mark(source=display_name, line=error.line, column=error.column)
         return None, [Problem(mark=mark, message=str(error), code="not-utf-8")]
@@ -131,8 +131,8 @@ def read_bytes(path: Path, limit: int, why: str) -> bytes:
     return data
 
 
-def unreadable(path: Path, error: OSError) -> str:
-    """Describe why a file cannot be read, without its name."""
+def explain_unreadable(error: OSError) -> str:
+    """Return why a file cannot be read, without its name."""
     return f"cannot be read: {explain_fault(error)}" if error.errno else str(error)
 
 

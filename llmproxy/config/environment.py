@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from llmproxy.config.document import decode, read_bytes, unreadable
+from llmproxy.config.document import decode, explain_unreadable, read_bytes
 from llmproxy.config.problems import Mark, Problem
 
 _MAX_BYTES = 1024 * 1024
@@ -158,7 +158,7 @@ def read_dotenv(path: Path, display_name: str) -> tuple[dict[str, str], list[Pro
     try:
         text = decode(read_bytes(path, _MAX_BYTES, "it is not read"))
     except OSError as error:
-        return {}, [_warning(Mark(source=display_name), unreadable(path, error))]
+        return {}, [_warning(Mark(source=display_name), explain_unreadable(error))]
     except ValueError as error:
         return {}, [_warning(Mark(source=display_name), str(error))]
     return _parse(text.replace("\r\n", "\n"), display_name)

@@ -233,9 +233,10 @@ class _Loading:
         if config is None or config.auth.keys_file is None or self._no_env:
             return (), None
         file = config.auth.keys_file
-        self._keys_stamp = file_stamp(str(self._directory / Path(file).expanduser()))
+        path = self._directory / Path(file).expanduser()
+        self._keys_stamp = file_stamp(str(path))
         keys, problems, tree = read_keys_file(file, self._directory)
-        if not (self._directory / Path(file).expanduser()).exists():
+        if not path.exists():
             message = f"file not found: {file!r}; create it with the line `keys: []`"
             problems = [self._top.members["auth"].members["keys_file"].problem(message, "unreadable")]
         self._problems += problems

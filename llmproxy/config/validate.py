@@ -55,17 +55,24 @@ def _problems(
     node: ConfigNode, model: type[BaseModel], errors: list[ErrorDetails], homes: Mapping[str, str]
 ) -> list[Problem]:
     """Return a problem for each value: of one that may be a number or a word, the errors of both are one."""
-    found: dict[int, Problem] = {}
-    for number, error in enumerate(errors):
+    problems: list[Problem] = []
+    places: dict[int, int] = {}  # of the first problem of a value, by its id
+    for error in errors:
         target, rest = _find(node, error["loc"])
-        before = None if rest else found.get(id(target))
-        if before is None or error["type"] != "literal_error":
-            found[number if rest or before is not None else id(target)] = _problem(node, model, error, homes)
+        place = None if rest else places.get(id(target))
+        if place is not None and error["type"] == "literal_error":
+            problems[place] = _with_words(problems[place], target, _choices(error))
             continue
-        instead, words = _instead(target), ", ".join(_choices(error))
-        message = before.message.removesuffix(instead)
-        found[id(target)] = replace(before, message=f"{message}, or {words}{instead}")
-    return [*found.values()]
+        if not rest:
+            places.setdefault(id(target), len(problems))
+        problems.append(_problem(node, model, error, homes))
+    return problems
+
+
+def _with_words(problem: Problem, target: ConfigNode, words: list[str]) -> Problem:
+    """Return the problem of a value that may be one of `words`, too."""
+    instead = _instead(target)
+    return replace(problem, message=f"{problem.message.removesuffix(instead)}, or {', '.join(words)}{instead}")
 
 
 def _choices(error: ErrorDetails) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import typer
 
-from llmproxy.cli.explain import check_dialect
+from llmproxy.cli.explain import read_dialect
 from tests.support.program import Program, run
 
 REQUEST: dict[str, Any] = {
@@ -95,10 +95,10 @@ def test_a_dialect_has_also_the_name_of_a_type_that_speaks_no_other(
     name: str, dialect: str | None, message: str
 ) -> None:
     if dialect is not None:
-        assert check_dialect(name) == dialect
+        assert read_dialect(name) == dialect
         return
     with pytest.raises(typer.BadParameter) as caught:
-        check_dialect(name)
+        read_dialect(name)
     assert str(caught.value) == message
 
 

@@ -57,14 +57,13 @@ def http_only(what: str) -> BadRequest:
 
 def method_not_allowed(method: str, path: str, methods: Sequence[str]) -> ProxyError:
     """Return the 405 for a `method` that `path` does not have; `methods` are those that it has."""
-    read = "GET" in methods and "HEAD" not in methods
-    allowed = ", ".join([*methods, "HEAD"] if read else methods)
+    allowed = [*methods, "HEAD"] if "GET" in methods and "HEAD" not in methods else methods
     error = BadRequest(
         f"{method[:20]} is not allowed at {path}. Use {' or '.join(each for each in methods if each != 'HEAD')}",
         status=405,
         code="method_not_allowed",
     )
-    error.headers = (("Allow", allowed),)
+    error.headers = (("Allow", ", ".join(allowed)),)
     return error
 
 

@@ -94,7 +94,7 @@ class MemoryBudget:
                 self.relieved()
 
 
-# A struct: as a dataclass, to make one took 5.2 in place of 1.4 µs and a view 10 in place of 1.
+# A msgspec struct is made in 1.4 µs and copied for a view in 1; a dataclass in 5.2 and 10.
 class Exchange(ClientRequest, kw_only=True):
     """One client request and all we learn about it, until the last byte of the answer.
 

@@ -12,7 +12,7 @@ import re
 
 _NUMBER = re.compile(r"\[(?:Errno|WinError) (\d+)\]")
 _WORDS = {errno.ECONNREFUSED: "connection refused", errno.ECONNRESET: "connection reset"}
-# What OpenSSL says of a server that answers without TLS.
+# The reasons of OpenSSL for a server that answers without TLS.
 _NO_TLS = frozenset({"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG"})
 
 
@@ -41,9 +41,8 @@ def _explain(error: OSError) -> str:
         return _words_of(number)
     if text:
         return text.lower()
-    numbers = dict.fromkeys(
-        map(int, _NUMBER.findall(str(error)))
-    )  # of several addresses, each with an error of its own
+    # A host with several addresses has an error for each: "Multiple exceptions: [Errno 111] ..., [Errno 101] ...".
+    numbers = dict.fromkeys(int(each) for each in _NUMBER.findall(str(error)))
     return " and ".join(map(_words_of, numbers)) or str(error).lower() or "no reason is known"
 
 

@@ -159,8 +159,8 @@ DEFAULT_OPTIONS = Options()
 
 class EncodeContext(msgspec.Struct, frozen=True, kw_only=True):
     """One encoding. With `own` the values come from the dialect that is written, and go back as they stood.
-    `continued` says that the messages follow others, which end with the user and are known already. With `piece`
-    nothing is of use but what becomes of the messages.
+    `continued` says that the messages follow others, which end with the user and are encoded already. With `piece`
+    only the encoded messages are used, and everything else of the result is thrown away.
 
     A msgspec struct, as one is made for each answer: 0.2 µs instead of 0.8 for a dataclass.
     """

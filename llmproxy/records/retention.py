@@ -72,8 +72,8 @@ class Retention:
                 self._remove_oldest(limit_bytes)
 
     def _measure(self) -> None:
-        """Measure all files, unless there are as many as this process knows of: then no other one wrote here. To look
-        at each of them takes as long as writing it, and every 20th byte makes it due.
+        """Measure all files, unless there are as many as this process knows of: then no other one wrote here. Measuring
+        a file takes as long as writing it, and is due whenever a twentieth of the limit was added.
         """
         now_s, count = time.monotonic(), self._count_files()
         self._added_bytes = 0

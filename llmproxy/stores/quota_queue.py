@@ -99,9 +99,8 @@ class QueuedQuotas(QuotaStore):
             return await group.taken
         except asyncio.CancelledError:
             if group.taken.done() and not group.taken.cancelled() and group.taken.exception() is None:
-                give_back(
-                    self, group.quotas, group.amounts, group.taken.result()
-                )  # it came in the turn in which the client left
+                # The result came in the same turn of the loop in which the client left.
+                give_back(self, group.quotas, group.amounts, group.taken.result())
             raise
 
     def settle(self, settlements: Sequence[Settlement]) -> None:

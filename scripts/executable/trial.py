@@ -414,7 +414,7 @@ def _report(what: str, elapsed_s: float, used_s: float | None = None) -> float:
 
 
 def _within(most_s: float, what: str, measure: Callable[[], float]) -> None:
-    """Ends the program when the least of some measures is more than `most_s`. One that is less is enough."""
+    """End the program when the least of some measures is more than `most_s`. One that is less is enough."""
     for _ in range(TRIES):
         if measure() <= most_s:
             return _passed(f"that is within {most_s:g} s")

@@ -238,7 +238,7 @@ def _request(rng: Random, folder: Path, programs: Programs) -> None:
 
 
 def _pages(rng: Random, folder: Path, programs: Programs) -> None:
-    """Pages of a running server, and the file by which it is found."""
+    """Spoil pages of a running server, and the file by which it is found."""
     served = programs["watched"]
     with Upstream(vendors.answer) as server:
         shown = b""

@@ -12,7 +12,7 @@ RELAYED_STREAM = "stream of 40 chunks, 16 connections"
 
 
 def _short(name: str, limit: float, *, distinct: bool = False) -> Case:
-    """Requests of 1 KB."""
+    """Return a case of requests of 1 KB."""
     return Case(
         name=f"{name}, 1 KB, 32 connections",
         body_bytes=1_000,
@@ -24,7 +24,7 @@ def _short(name: str, limit: float, *, distinct: bool = False) -> Case:
 
 
 def _agent(name: str, limit: float) -> Case:
-    """Return an agent's turns of 300 KB."""
+    """Return a case of an agent's turns of 300 KB."""
     return Case(
         name=f"{name}, 300 KB turns, 8 connections",
         body_bytes=300_000,
@@ -191,7 +191,7 @@ ROUTED_IN_REDIS = (
 AGENT_RELAYED = (_agent("relay", 3.8),)
 RECOGNISED = (_short("sessions", 6), _agent("sessions", 6))
 TRACED = (_short("trace", 9), _agent("trace", 8))
-SEEN = (_short("printer, sessions and trace", 11), _agent("printer, sessions and trace", 10))
+PRINTED = (_short("printer, sessions and trace", 11), _agent("printer, sessions and trace", 10))
 MISSED = (_short("cache, misses", 7, distinct=True), _agent("cache, misses", 6))
 AGENT_TRANSLATED = (_agent("chat translated into messages", 12),)
 _CACHING = """
@@ -232,7 +232,7 @@ _TRACING = """
 middlewares:
   - {type: trace, config: {directory: ./traces, max_total_size: 64MB}}
 """
-_SEEING = """
+_PRINTING = """
 middlewares:
   - {type: printer}
   - {type: sessions}
@@ -278,7 +278,7 @@ def configured_cases(collector_port: int, redis_port: int) -> list[tuple[tuple[C
         (AGENT_RELAYED, "openai", _KEY, ""),
         (RECOGNISED, "openai", _KEY, _RECOGNISING),
         (TRACED, "openai", _KEY, _TRACING),
-        (SEEN, "openai", _KEY, _SEEING),
+        (PRINTED, "openai", _KEY, _PRINTING),
         (MISSED, "openai", _KEY, _CACHING),
         (AGENT_TRANSLATED, "anthropic", _KEY, ""),
         (LIMITED_IN_REDIS, "openai", _KEY, _LIMITING + _IN_REDIS % redis_port),

@@ -74,9 +74,8 @@ def test_azures_client_reaches_other_providers_and_dialects(upstream: Upstream, 
         assert ask(client, "llama3") == vendors.TEXT
         assert target(upstream) == "/other/v1/chat/completions"
         assert json.loads(upstream.last.body)["model"] == "llama3"
-        assert (
-            client.responses.create(model="llama3", input="hi").output_text == vendors.TEXT
-        )  # no provider is `openai`
+        # No provider is called `openai`, so that beginning of the path names none.
+        assert client.responses.create(model="llama3", input="hi").output_text == vendors.TEXT
         assert target(upstream) == "/other/v1/chat/completions"
         assert client.responses.create(model="gpt-4o", input="hi").output_text == vendors.TEXT
         assert target(upstream) == "/openai/v1/responses"

@@ -38,7 +38,8 @@ async def write_model(models: ModelList, exchange: Exchange) -> Answer:
 
 
 def take_list_dialect(exchange: Exchange) -> tuple[Dialect, ModelPages]:
-    """Return the dialect of a client that asks for models, and how it lists them; then errors are its own, too."""
+    """Return the dialect of a client that asks for models, and how it lists them. From then on the exchange gets errors
+    in that dialect, too."""
     dialect = catalog.listing(exchange.headers, exchange.full_path)
     assert dialect.models is not None, "the catalog gives one that lists models"
     if dialect is not catalog.default():

@@ -26,6 +26,12 @@ def limit_lists(page: Row, now_s: float | None) -> Iterator[tuple[str, tuple[Tab
     yield "budgets", _BUDGETS, [{**row, "now_s": now_s} for row in objects_in(limits.get("budgets"))]
 
 
+def nearly_used(row: Row) -> bool:
+    """Return whether little or nothing of a limit is left."""
+    used, limit = as_number(row.get("used")), as_number(row.get("limit"))
+    return bool(limit) and used is not None and used >= _NEARLY * (limit or 0)
+
+
 def _name(row: Row) -> str:
     """Return the rule of a row, and whose counter it is."""
     scope, of, key = as_text(row.get("scope")), as_text(row.get("of")), as_text(row.get("key"))
@@ -44,7 +50,7 @@ def _amount_text(row: Row, name: str) -> Text:
         return Text(UNKNOWN)
     text = _money(value) if row.get("kind") in _MONEY else count_cell(value)
     used = as_number(row.get("used"))
-    if name == "left" and limit and used is not None and used >= _NEARLY * limit:
+    if name == "left" and limit and used is not None and nearly_used(row):
         return Text(text, style=RED if used >= limit else WARNING)
     if name == "forecast" and limit and value > limit:
         return Text(text, style=RED)

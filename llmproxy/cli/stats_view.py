@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
 from rich.console import Group
 from rich.text import Text
 
 from llmproxy.cli.cache_view import cache_parts
 from llmproxy.cli.client import as_number, as_text, object_at, objects_in
-from llmproxy.cli.limits_view import limit_lists
+from llmproxy.cli.limits_view import limit_lists, nearly_used
 from llmproxy.cli.tables import (
     RED,
     WARNING,
@@ -39,6 +40,7 @@ _BAD_RATE = 0.95
 _LEAST_NAME, _ENOUGH_NAME = 8, 26
 _OTHER = "other"  # of models that providers do not know, or beyond the limit of names
 _UNCALLED = {"cache": "from the cache", "unknown_model": "unknown model", _OTHER: "other"}
+_HEALTHY = "healthy"
 _OTHER_MODELS, _OTHER_CALLS = "(other models)", "(other)"
 _NOTES = {
     _OTHER_MODELS: "names that the provider does not list, and those beyond the limit of names",
@@ -63,18 +65,62 @@ def render_stats(page: Row, url: str, *, width: int, height: int | None = None, 
     parts = [*head, *([Text(), *errors] if errors else []), Text(), *render_table(_PROVIDERS, providers, width), *notes]
     lines = [*head, *errors]
     above = sum(-(-line.cell_len // width) for line in lines) + len(providers) + len(notes) + (3 if errors else 2)
-    room = None if height is None else height - above
-    for title, columns, listed, total in _lists(page):
-        if not listed:
-            continue
-        fits = len(listed) if room is None else min(len(listed), max(room - 4, 0))
-        parts += [Text(), Text(f"{title}: {total}", style="bold")]
-        if fits:
-            parts += render_table(columns, listed[:fits], width)
-        if total > fits:
-            parts.append(Text(f"… {total - fits} more", style="dim"))
-        room = None if room is None else room - fits - 4
+    lists = [each for each in _lists(page) if each.rows]
+    fitting = [len(each.rows) for each in lists] if height is None else _fit(lists, height - above)
+    for each, fits in zip(lists, fitting, strict=True):
+        parts += [Text(), *_drawn(each, fits, width)]
     return Group(*parts)
+
+
+class _List(NamedTuple):
+    """A list below the table. `total` is how many there are, also where the page has fewer. Rows that are `calm` ask
+    for nobody's attention: they are left out first, and called `calm_name`."""
+
+    title: str
+    columns: Sequence[TableColumn]
+    rows: Sequence[Row]
+    total: int
+    calm: Callable[[Row], bool] = lambda row: False
+    calm_name: str = ""
+
+    def urgent(self) -> int:
+        return sum(not self.calm(row) for row in self.rows)
+
+
+def _fit(lists: Sequence[_List], room: int) -> list[int]:
+    """Return how many rows of each list are shown in `room` lines. Calm rows get what the others leave."""
+    fitting = []
+    for each in lists:
+        fitting.append(max((rows for rows in range(each.urgent() + 1) if _height(each, rows) <= room), default=0))
+        room -= _height(each, fitting[-1])
+    for place, each in enumerate(lists):
+        if fitting[place] == each.urgent() < len(each.rows):
+            room += _height(each, fitting[place])
+            more = range(fitting[place], len(each.rows) + 1)
+            fitting[place] = max((rows for rows in more if _height(each, rows) <= room), default=fitting[place])
+            room -= _height(each, fitting[place])
+    return fitting
+
+
+def _height(each: _List, rows: int) -> int:
+    """Return the lines that a list takes with so many rows: one above it, title, heads, rows, how many more."""
+    return 2 + (1 + rows if rows else 0) + (each.total > rows and (rows > 0 or not _only_calm(each, rows)))
+
+
+def _only_calm(each: _List, rows: int) -> bool:
+    """Return whether all is calm that is left out where so many rows are shown."""
+    return rows >= each.urgent() and each.total == len(each.rows)
+
+
+def _drawn(each: _List, fits: int, width: int) -> Iterator[Text]:
+    """Yield the lines of a list, with `fits` of its rows."""
+    calm = f", all {each.calm_name}" if each.total > fits and _only_calm(each, fits) else ""
+    yield Text(f"{each.title}: {each.total}{'' if fits else calm}", style="bold")
+    if fits:
+        rows = each.rows if fits == len(each.rows) else sorted(each.rows, key=each.calm)[:fits]
+        yield from render_table(each.columns, rows, width)
+    if each.total > fits and (fits or not calm):
+        yield Text(f"… {each.total - fits} more{calm}", style="dim")
 
 
 def _server(page: Row, url: str) -> Text:
@@ -162,19 +208,19 @@ def _model(name: str) -> str:
     return _OTHER_MODELS if name == _OTHER else sanitize(name) or "(no model)"
 
 
-def _lists(page: Row) -> Iterator[tuple[str, Sequence[TableColumn], list[Row], int]]:
-    """Yield the lists below the table: title, columns, rows, and the total number."""
+def _lists(page: Row) -> Iterator[_List]:
+    """Yield the lists below the table."""
     now = _now(page)
     targets = objects_in(page.get("targets"))
-    yield "targets", _TARGETS, targets, len(targets)
+    yield _List("targets", _TARGETS, targets, len(targets), lambda row: str(_state(row)) == _HEALTHY, _HEALTHY)
     for title, limit_columns, rows in limit_lists(page, now):
-        yield title, limit_columns, rows, len(rows)
+        yield _List(title, limit_columns, rows, len(rows), lambda row: not nearly_used(row), "below 80%")
     for name, columns in (("clients", _CLIENTS), ("sessions", _SESSIONS)):
         listed: list[Row] = [{**row, "ago_ms": age_ms(now, row.get("last_seen"))} for row in objects_in(page.get(name))]
-        yield name, columns, listed, len(listed)
+        yield _List(name, columns, listed, len(listed))
     running = objects_in(object_at(page, "running").get("exchanges"))
     count = as_number(object_at(page, "running").get("count"))
-    yield "in flight", _RUNNING, running, len(running) if count is None else int(count)
+    yield _List("in flight", _RUNNING, running, len(running) if count is None else int(count))
 
 
 def _rate(row: Row) -> Text:
@@ -226,7 +272,7 @@ def _target(row: Row) -> str:
 def _state(row: Row) -> Text:
     """Return the state of a circuit breaker in a word."""
     state = as_text(row.get("state"))
-    words = {"closed": "healthy", "half_open": "probing", "open": "out"}
+    words = {"closed": _HEALTHY, "half_open": "probing", "open": "out"}
     if state == "closed" and as_number(row.get("at_limit_ms")):
         return Text("at limit", style=RED)
     return Text(words.get(state or "", UNKNOWN), style="" if state == "closed" else RED)

@@ -199,6 +199,37 @@ def test_lists_are_cut_to_the_window_and_say_so() -> None:
     assert drawn(shown)[-1] == "… 50 more"
 
 
+def of_targets(*states: str, limits: int = 0) -> dict[str, Any]:
+    """Return a page with targets of these states, limits that are little used, and 9 running exchanges."""
+    targets = [{"provider": f"p{place}", "model": "m", "state": state} for place, state in enumerate(states)]
+    little = [{"rule": f"r{place}", "scope": "key", "used": 1, "limit": 10} for place in range(limits)]
+    running = page(None, *(under_way(id=str(number)) for number in range(9)))
+    return running | {"targets": targets, "limits": {"limits": little}}
+
+
+@pytest.mark.parametrize(
+    ("height", "healthy", "running"),
+    [(18, 0, 2), (20, 0, 4), (26, 0, 9), (27, 1, 9), (36, 10, 9), (37, 12, 9), (60, 12, 9)],
+)
+def test_what_is_well_gives_way_to_running_exchanges(height: int, healthy: int, running: int) -> None:
+    lines = drawn(of_targets(*["closed"] * 12), height=height)
+    assert len(lines) <= height
+    assert len([line for line in lines if re.fullmatch(r"p\d+/m +healthy", line)]) == healthy
+    assert len([line for line in lines if line.startswith("gpt-4o > ")]) == running
+    assert ("targets: 12, all healthy" in lines) is (healthy == 0)
+    assert (f"… {12 - healthy} more, all healthy" in lines) is (0 < healthy < 12)
+    assert (f"… {9 - running} more" in lines) is (running < 9)
+
+
+def test_targets_that_are_out_come_first_where_not_all_fit() -> None:
+    lines = drawn(of_targets(*["closed"] * 8, "open", "half_open", limits=6), height=30)
+    names = [line.split()[0] for line in lines if re.match(r"p\d/m", line)]
+    assert names == ["p8/m", "p9/m"] and "… 8 more, all healthy" in lines and "limits: 6, all below 80%" in lines
+    assert len([line for line in lines if line.startswith("gpt-4o > ")]) == 9 and len(lines) == 30
+    first = next(line for line in drawn(of_targets("closed", "open")) if re.match(r"p\d/m", line))
+    assert first.startswith("p0/m"), "without a window they stay in order"
+
+
 def test_clients_and_sessions_are_listed_when_the_page_has_them() -> None:
     metrics = recorded(ended(headers=CIMultiDict({"x-session-id": "s-1"})), ended(status=500))
 

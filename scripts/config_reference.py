@@ -26,7 +26,7 @@ bytes or carry a unit (`64MB`, powers of 1024), durations are seconds or carry o
 variable, `${NAME}` or `${NAME:-default}`. How the file is found and checked is in [Configuration](configuration.md).
 `llmproxy generate-config --preset full` writes all of this as a file with comments.
 """
-_TABLE = "| key | default | what |\n| --- | --- | --- |"
+_TABLE = "| key | default | meaning |\n| --- | --- | --- |"
 _LINKS = {"PriceConfig": "prices", "LimitConfig": "limits", "BudgetConfig": "budgets"}
 """Blocks that have a section of their own."""
 

@@ -43,14 +43,14 @@ SCHEMA: dict[str, Any] = {
 
 def test_a_section_has_a_row_for_each_key_with_its_default_and_its_words() -> None:
     text = page(SCHEMA)
-    assert "## server\n\nThe server.\n\n| key | default | what |" in text
+    assert "## server\n\nThe server.\n\n| key | default | meaning |" in text
     assert "| `server.port` | required | Port. |" in text
     assert "| `server.level` | `low` | How low. One of `high`. |" in text, "the text has the other word already"
 
 
 def test_the_settings_of_a_type_have_a_table_of_their_own() -> None:
     assert (
-        "### middlewares: echo\n\n| key | default | what |\n| --- | --- | --- |\n| `middlewares.config.volume`"
+        "### middlewares: echo\n\n| key | default | meaning |\n| --- | --- | --- |\n| `middlewares.config.volume`"
         in page(SCHEMA)
     )
 

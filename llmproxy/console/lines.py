@@ -126,10 +126,11 @@ class LinePrinter:
         called = self._requests and (width is None or width >= _CALL_FROM)
         call = f"{entry.method:<4} {sanitize(path or '', _PATH)}"
         narrow = width is not None and width < _WIDE
+        model_columns = _MODEL_COLUMNS - 1 if narrow else _MODEL_COLUMNS
         parts = [
             _Part(_clock(int(event.began_s + entry.duration_ms / 1000), self._clock_form)),
             _Part(f" {call:<25}" if called else ""),
-            _Part(f" {_pad(model if called or not self._requests else model or call, _MODEL_COLUMNS - narrow)}"),
+            _Part(f" {_pad(model if called or not self._requests else model or call, model_columns)}"),
         ]
         if self._responses:
             parts += self._outcome(entry, event.secrets, narrow)
@@ -148,7 +149,7 @@ class LinePrinter:
         and the first token."""
         provider = format_provider(entry)
         provider = "" if provider == UNKNOWN else sanitize(provider, _PROVIDER)
-        yield _Part(f" {_pad(provider, _PROVIDER_COLUMNS - narrow)}", 1)
+        yield _Part(f" {_pad(provider, _PROVIDER_COLUMNS - 1 if narrow else _PROVIDER_COLUMNS)}", 1)
         yield _Part(f" {format_status(entry):<3}", colour=self._colour(_colour(entry)))
         yield _Part(f" {format_duration(entry.duration_ms):>6}")
         if entry.error is not None:

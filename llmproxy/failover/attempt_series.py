@@ -21,7 +21,7 @@ from llmproxy.errors import ProxyError, UpstreamError
 from llmproxy.exchange import Exchange
 from llmproxy.failover.attempt import Attempts
 from llmproxy.failover.health_notes import enter_probe, note_health, note_rest
-from llmproxy.failover.target_order import in_order
+from llmproxy.failover.target_order import order_targets
 from llmproxy.failover.verdict import Attempted, AttemptOutcome, judge_answer, judge_error
 from llmproxy.limiting.answers import too_many
 from llmproxy.limiting.target_quotas import Taking, TargetQuotas
@@ -213,7 +213,7 @@ class AttemptSeries:
         self._pass_began_s = failover.now()
         made = 0
         called: set[int] = set()  # strategies of users may name a target twice
-        for target in in_order(self._exchange, self._route, targets, failover.health, failover.now):
+        for target in order_targets(self._exchange, self._route, targets, failover.health, failover.now):
             if id(target) in called or not self._may_go_on(target):
                 continue
             called.add(id(target))

@@ -1,6 +1,6 @@
 """The order in which a pass calls the targets of a route.
 
-Begin reading at `in_order`.
+Begin reading at `order_targets`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from llmproxy.routing.sealed_history import SealedHistory, history_of
 from llmproxy.target import Target
 
 
-def in_order(
+def order_targets(
     exchange: Exchange, route: Route, targets: Sequence[Target], health: Health, now: Callable[[], float]
 ) -> Iterable[Target]:
     """Return the targets that are well in the order of the strategy, those of weight 0 behind all others. In front

@@ -23,14 +23,9 @@ class TwinRuns:
         self._running: dict[str, list[str]] = {}
         self._waiting: OrderedDict[str, deque[str]] = OrderedDict()
 
-    def running(self, key: str) -> bool:
-        """Return whether a request with that key is not over."""
-        return key in self._running
-
     async def enter(self, key: str) -> bool:
-        """Begin to look up the session of a request; `leave` follows. Return whether it is looked up as others are:
-        False where one with that key is not over. While the session of such a one is looked up, wait for it: both would
-        find the same."""
+        """Return whether the session of a request may be looked up; `leave` follows then. Return False where a request
+        with that key is not over. While the session of such a one is looked up, wait: both would find the same."""
         while key not in self._running:
             entered = self._entered.get(key)
             if entered is None:

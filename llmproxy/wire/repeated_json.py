@@ -63,9 +63,9 @@ class ReadObject:
 
     Its first `known` items stand, with all that is before them, in an earlier object too; that is `known_bytes`.
     `same_tail` says whether what follows the list, from `end` on, stands there too, `moved` bytes before. `derived` is
-    the place for what was found out about this object, `inherited` has what was found out about the earlier one. What
-    takes much memory is put there by `keep`, which counts it in `memory`: None once that has forgotten the object,
-    or has the `next` one in its place.
+    the place for what was found out about this object, `inherited` has what was found out about the earlier one.
+    `keep` puts there what takes much memory, and counts it: in `sizes` by name, in `size_bytes` and in `memory`.
+    That is None once it has forgotten this object, or has the `next` one in its place, which `replaces` it.
     """
 
     data: bytes

@@ -108,7 +108,7 @@ ASKERS: dict[str, Callable[[str, int], int]] = {
 
 @pytest.fixture(scope="module")
 def lasting_program(lasting_upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
-    """Yield a program in which each path has limits or budgets of its own, so that tests share the program."""
+    """Yield a program in which each path has limits of its own, so that tests share the program."""
     limits = [f'{{requests: 1, per: 1h, match: {{path: "{path}"}}}}' for path in PATHS.values()]
     config = config_of(lasting_upstream, f"limits: [{', '.join(limits)}]")
     with Program(tmp_path_factory.mktemp("limited"), config=config) as program:

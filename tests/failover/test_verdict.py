@@ -44,7 +44,7 @@ def test_a_refused_credential_is_replaced_while_there_is_another(other: bool | N
     line = Line(Moody("one"), Moody("two"))
     call = new_call(other_credential=other)
     verdict = judge_answer(line.exchange(), line.route, call, reply(401))
-    assert verdict is {True: "refused", False: "failed", None: "done"}[other]
+    assert verdict == {True: "refused", False: "failed", None: "done"}[other]
 
 
 _FAILED = {"object": "response", "status": "failed", "output": []}

@@ -5,23 +5,31 @@ from __future__ import annotations
 from llmproxy.recognition.twin_runs import _MOST_KEYS, TwinRuns
 
 
-def test_each_session_of_equal_requests_is_claimed_once_in_their_order() -> None:
+async def test_each_session_of_equal_requests_is_claimed_once_in_their_order() -> None:
     twins = TwinRuns()
     for session in ("a", "b", "c"):
-        assert twins.running("k") is (session != "a")
+        assert await _may_look_up(twins) is (session == "a")
         twins.begin("k", session)
     for session in ("b", "a", "c"):
         twins.end("k", session)
-    assert not twins.running("k")
+    assert await _may_look_up(twins)
     assert [twins.claim("k") for _ in range(4)] == ["a", "b", "c", None]
 
 
-def test_requests_one_after_the_other_are_no_twins() -> None:
+async def _may_look_up(twins: TwinRuns) -> bool:
+    """Return whether a request may look up its session now; it does so at once."""
+    alone = await twins.enter("k")
+    if alone:
+        twins.leave("k")
+    return alone
+
+
+async def test_requests_one_after_the_other_are_no_twins() -> None:
     twins = TwinRuns()
     for _ in range(2):
         twins.begin("k", "a")
         twins.end("k", "a")
-    assert twins.claim("k") is None and not twins.running("k")
+    assert twins.claim("k") is None and await _may_look_up(twins)
 
 
 def test_what_is_remembered_is_bounded() -> None:

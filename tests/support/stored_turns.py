@@ -5,35 +5,24 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from llmproxy.answer import Headers
-from llmproxy.body import Body
 from llmproxy.client_request import Client
-from llmproxy.dialects.catalog import find
 from llmproxy.exchange import Exchange
 from llmproxy.stores.memory import MemoryResponses
 from llmproxy.stores.responses import ResponseStore
 from llmproxy.translation.conversation_calls import ConversationCalls
 from llmproxy.translation.conversation_store import ConversationStore
 from llmproxy.translation.conversations import Conversations
+from tests.support.exchanges import new_exchange
 
 
 def exchange(
     method: str = "POST", target: str = "/v1/responses", body: Any = None, address: str = "1.2.3.4"
 ) -> Exchange:
+    """Return a call of the Responses API by the client at that address."""
     path, _, query = target.partition("?")
-    return Exchange(
-        id="x",
-        method=method,
-        full_path=path,
-        path=path,
-        query=query,
-        headers=Headers(),
-        client=Client(address=address),
-        started_s=0.0,
-        began_s=0.0,
-        endpoint=find(method, path),
-        body=None if body is None else Body(json.dumps(body).encode()),
-    )
+    made = new_exchange(path, method=method, query=query, body=body)
+    made.client = Client(address=address)
+    return made
 
 
 class StoredTurns:

@@ -11,6 +11,7 @@ import pytest
 
 from scripts.executable import bundle
 from tests.support.program import clean_environment
+from tests.support.waiting import PATIENCE_S
 
 # What the loader of PyInstaller does: it starts the program from a folder that it has made, and waits.
 LOADER = """
@@ -41,6 +42,6 @@ def test_a_server_whose_loader_is_killed_ends_and_removes_what_was_unpacked(tmp_
         loader.kill()
         reader = threading.Thread(target=loader.stdout.read, daemon=True)
         reader.start()
-        reader.join(20)  # the pipe ends with the last process that has it
+        reader.join(PATIENCE_S)  # the pipe ends with the last process that has it
         assert not reader.is_alive(), "the server still runs"
     assert not unpacked.exists()

@@ -34,7 +34,10 @@ _ERROR_BYTES = 64 * 1024
 _COMPRESSED_BYTES = 16 * 1024
 # A response that failed, and what gateways make of a model that did, in a whole answer of chat.
 _FAILED_INSIDE = re.compile(rb'"(?:status|finish_reason)"\s*:\s*"(?:failed|error)"')
-_ERROR_FIRST = re.compile(rb'[\s\[]*\{\s*"error"\s*:\s*[{"]')
+# Anthropic's begins with its type, which may be followed by the id of the request.
+_ERROR_FIRST = re.compile(
+    rb'[\s\[]*\{\s*(?:"type"\s*:\s*"error"\s*,\s*(?:"request_id"\s*:\s*"[^"]*"\s*,\s*)?)?"error"\s*:\s*[{"]'
+)
 
 AttemptOutcome = Literal["done", "failed", "unable", "refused"]
 """The verdict on an attempt.

@@ -99,6 +99,10 @@ def test_the_code_of_a_compressed_error_is_read() -> None:
         (b'{"error": {"code": 400, "type": "context_length_exceeded"}}', "application/json", "unable"),
         (b'{"error": {"message": "bad", "code": 400}}', "application/json", "done"),
         (b'{"error": null, "choices": []}', "application/json", "done"),
+        (b'{"type": "error", "error": {"type": "overloaded_error"}}', "application/json", "failed"),
+        (b'{"type": "error", "request_id": "r", "error": {"type": "api_error"}}', "application/json", "failed"),
+        (b'{"type": "error", "error": {"type": "invalid_request_error"}}', "application/json", "done"),
+        (b'{"type": "message", "error": {"type": "api_error"}}', "application/json", "done"),
         (b"", "text/event-stream", "failed"),
     ],
 )

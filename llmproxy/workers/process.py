@@ -149,6 +149,11 @@ class WorkerProcess:
         self.failed = Failed(message=reason)
         self._end(1)
 
+    @property
+    def killed(self) -> bool:
+        """Return whether a signal ended it."""
+        return self.ended.done() and self.ended.result() < 0
+
     def describe_end(self) -> str:
         """Say how it ended."""
         code = self.ended.result()

@@ -43,6 +43,7 @@ log = logging.getLogger(__name__)
 
 _METRICS_S = 4.0  # two workers are asked within the 10 s that Prometheus waits; one asks the others for up to 2 s
 _MARGIN_S = 1.0
+_STARTS_AGAIN = 3
 
 
 class Supervisor:
@@ -204,7 +205,7 @@ class Supervisor:
             if self._stopping:
                 return
             reason = process.failed.message if process.failed is not None else process.describe_end()
-            if not self.all_ready.is_set():
+            if not self.all_ready.is_set() and not self._may_start_again(place, process):
                 self._fail(f"worker {place.number} {reason}" if process.failed is None else reason)
                 return
             place.fault = reason
@@ -212,6 +213,11 @@ class Supervisor:
             log.error("worker %d %s; it is started again in %g s", place.number, reason, pause_s)
             await asyncio.sleep(pause_s)
             place.restarts += 1
+
+    def _may_start_again(self, place: WorkerPlace, process: WorkerProcess) -> bool:
+        """Return whether a worker that ended before all served may get another try: one that was killed from outside or
+        had served says nothing against the configuration. What kills each of them in turn ends the server."""
+        return (process.killed or process.ready.is_set()) and place.restarts < _STARTS_AGAIN
 
     async def _run(self, place: WorkerPlace, process: WorkerProcess) -> None:
         """Start a process, give it connections while it serves, and return after its end."""

@@ -16,6 +16,7 @@ from llmproxy.stores.store_server import StoreServer
 from llmproxy.workers import supervisor as supervisors
 from llmproxy.workers.process import WorkerProcess
 from llmproxy.workers.supervisor import Supervisor, _check_shares
+from llmproxy.workers.worker_place import WorkerPlace
 from tests.support.waiting import PATIENCE_S, until_async
 
 
@@ -133,3 +134,28 @@ async def test_a_worker_that_is_being_started_hears_of_a_stop(tmp_path: Path, pl
     async with asyncio.timeout(PATIENCE_S):
         assert await stopping
     assert played[2].heard == ["stop", "start", "stop"] and acceptor.channels == []
+
+
+@pytest.mark.parametrize(("code", "served", "again"), [(-9, False, 3), (1, True, 3), (1, False, 0)])
+async def test_a_worker_that_ends_before_all_serve_gets_another_try(
+    code: int, served: bool, again: int, tmp_path: Path, played: list[_Played], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Unless it ended by itself at its start; and not for ever."""
+    monkeypatch.setattr(WorkerPlace, "next_pause_s", lambda place, lived_s: 0.0)
+    parent, acceptor = await _two(tmp_path, played)
+
+    async def end(one: _Played, count: int) -> None:
+        one.may_start.set()
+        await until_async(lambda: one.heard == ["start"], "it to be started")
+        if served:
+            one.ready.set()
+            await until_async(lambda: bool(acceptor.channels), "it to serve")
+        one._end(code)
+        await until_async(lambda: parent.failure.done() or len(played) > count, "one in its place")
+
+    one = played[0]
+    while not parent.failure.done():
+        await end(one, len(played))
+        one = played[-1]
+    assert len(played) == 2 + again and parent.failure.result().message.startswith("worker 1 ")
+    await parent.stop(PATIENCE_S)

@@ -1,7 +1,7 @@
 """The Gemini API of Google, with an API key. Facts from ai.google.dev/api and google-genai.
 
-Clients of other APIs are translated. What OpenAI's clients of embeddings ask goes to Google's own form of that API, and
-so do their chats with `dialects: [chat]`. Begin reading at `Gemini`.
+Clients of other APIs are translated. With `dialects: [chat, embeddings]` OpenAI's clients reach what Google has in that
+form. Begin reading at `Gemini`.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Gemini(HttpProvider):
                 root=_ROOT,
                 roots={"chat": _OPENAI_ROOT, "embeddings": _OPENAI_ROOT},
                 beside=frozenset({"upload", "download", "ws"}),
-                speaks=frozenset({_GEMINI, "embeddings"}),
+                speaks=frozenset({_GEMINI}),
                 patterns=("gemini-*", "gemma-*", "imagen-*", "veo-*", "learnlm-*", "lyria-*"),
                 key_env="GEMINI_API_KEY",
                 base_url_env="GOOGLE_GEMINI_BASE_URL",
@@ -54,7 +54,7 @@ class Gemini(HttpProvider):
                 key_scheme="",
                 query_credentials=GOOGLE_QUERY,
                 options=Options(),
-                embeds=(("embedding", _GEMINI),),
+                embeds=(("", _GEMINI),),
                 models_query="pageSize=1000",
                 variables={"api_key": (GOOGLE_KEY, "GEMINI_API_KEY")},
                 usual=((GOOGLE_KEY,),),

@@ -258,10 +258,11 @@ def test_a_refused_token_is_replaced_within_the_call_and_a_key_is_not(program: P
 
 
 @pytest.mark.ledger("P5")
-def test_embeddings_go_to_googles_own_form_of_them(program: Program, google: Upstream) -> None:
+def test_embeddings_are_asked_for_in_googles_own_form(program: Program, google: Upstream) -> None:
+    google.next(vendors.plain({"embeddings": [{"values": [0.25, -1]}]}))
     with openai.OpenAI(base_url=f"{program.url}/v1", api_key="dummy") as client:
-        assert client.embeddings.create(model="gemini-embedding-001", input="x").data
-    assert google.last.path == "/v1beta/openai/embeddings"
+        assert client.embeddings.create(model="gemini-embedding-001", input="x").data[0].embedding == [0.25, -1]
+    assert google.last.path == "/v1/models/gemini-embedding-001:batchEmbedContents"
 
 
 @pytest.mark.ledger("C9")

@@ -80,5 +80,5 @@ def test_answers_for_keys_in_queries_are_kept_apart() -> None:
 
 
 def test_it_translates_unless_its_form_of_openais_api_is_asked_for() -> None:
-    assert gemini().speaks == {"gemini", "embeddings"}
+    assert gemini().speaks == {"gemini"}
     assert gemini(dialects=["chat"]).speaks == {"chat"}

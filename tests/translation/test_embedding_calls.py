@@ -22,6 +22,11 @@ from tests.support.exchanges import new_exchange
 from tests.support.fake_embeddings import vector
 
 GOOGLE = Gemini(Gemini.Config.model_validate({"name": "g", "type": "gemini", "api_key": "k"}))
+IMITATOR = Gemini(
+    Gemini.Config.model_validate(
+        {"name": "g", "type": "gemini", "api_key": "k", "dialects": ["gemini", "embeddings"]},
+    )
+)
 AWS = Bedrock(Bedrock.Config.model_validate({"name": "b", "type": "bedrock", "api_key": "k", "region": "us-east-1"}))
 OPENAI = OpenAI(OpenAI.Config.model_validate({"name": "o", "type": "openai", "api_key": "k"}))
 
@@ -54,7 +59,7 @@ def reply(value: object, status: int = 200) -> Answer:
     [
         (OPENAI, "e", {"model": "e", "input": [""]}, "/v1/embeddings"),
         (OPENAI, "e", {"model": "e", "input": ["a"] * 10_000}, "/v1/embeddings"),
-        (GOOGLE, "gemini-embedding-001", {"model": "e", "input": ["a"] * 100}, "/v1/embeddings"),
+        (IMITATOR, "gemini-embedding-001", {"model": "e", "input": ["a"] * 100}, "/v1/embeddings"),
         (GOOGLE, "gemini-embedding-001", {"content": {}}, "/v1beta/models/e:embedContent"),
         (AWS, "amazon.titan-embed-text-v1", {"inputText": ""}, "/model/e/invoke"),
         (OPENAI, "e", {"messages": []}, "/model/e/invoke"),
@@ -86,7 +91,7 @@ def test_below_a_prefix_everything_goes_as_it_came() -> None:
 
 
 def test_more_than_an_imitation_takes_is_asked_in_its_own_form() -> None:
-    planned = plan(GOOGLE, "gemini-embedding-001", {"model": "e", "input": ["a"] * 101})
+    planned = plan(IMITATOR, "gemini-embedding-001", {"model": "e", "input": ["a"] * 101})
     assert planned is not None and planned.provider.name == "gemini"
 
 

@@ -31,15 +31,15 @@ from llmproxy.dialects.model import (
 from llmproxy.wire.json import write_unicode
 
 FEWEST_TURNS = 2
-"""How many turns of the user are always translated anew: those are the ones that get prompt-cache marks."""
+"""How many turns of the user are always translated again: those are the ones that get prompt-cache marks."""
 
 _MOST_LOSSES = 500  # half of what is listed
 _OF_MODEL = ("assistant", "model")
 
 
-class End(NamedTuple):
-    """A place where a conversation can be cut: after how many messages of the client, and after how many losses;
-    `lacks_thinking` is `lacks_reasoning` up to there."""
+class CutPoint(NamedTuple):
+    """A place where a conversation can be cut: after so many items of the client's list of messages, and after so many
+    losses. `lacks_thinking` is what `lacks_reasoning` returns for all before it."""
 
     items: int
     losses: int
@@ -53,22 +53,22 @@ class KeptTurns:
     `pieces` are the JSON of the translated messages up to each end, without brackets; `dropped` and `adapted` are the
     losses of that; `ids` are those of calls and results, with the number of messages before which they stand. `request`
     is the client's request without its messages, and without those instructions that stand among them: those are in
-    `system`. It is None for a request that has other members beside its messages. `options` are those of the target.
+    `system`. `request` is None where other members stand beside the messages. `options` are those of the target.
     """
 
     options: Options
     request: Request | None
     system: list[Instruction]
     pieces: tuple[bytes, ...] = ()
-    ends: tuple[End, ...] = ()
+    ends: tuple[CutPoint, ...] = ()
     dropped: tuple[str, ...] = ()
     adapted: Mapping[str, Adaptation] = field(default_factory=dict)
     ids: Mapping[str, int] = field(default_factory=dict)
 
     @property
-    def end(self) -> End:
+    def end(self) -> CutPoint:
         """Return where this ends."""
-        return self.ends[-1] if self.ends else End(0, 0, None)
+        return self.ends[-1] if self.ends else CutPoint(0, 0, None)
 
     @property
     def is_worth_keeping(self) -> bool:
@@ -93,16 +93,18 @@ class KeptTurns:
             ids={name: number for name, number in self.ids.items() if number <= ends[-1].items},
         )
 
-    def longer(
-        self, items: int, encoded: Sequence[object], losses: Losses, ids: Collection[str], lacks: bool | None
+    def extended(
+        self, items: int, encoded: Sequence[object], losses: Losses, ids: Collection[str], lacks_thinking: bool | None
     ) -> KeptTurns:
-        """Return this with more messages, up to the first `items` of the client's."""
+        """Return this with more messages, up to so many `items` of the client's list: as they are `encoded`, with their
+        losses and ids."""
         dropped = (*self.dropped, *losses.dropped)
-        lacks = self.end.lacks_thinking if lacks is None else lacks
+        if lacks_thinking is None:
+            lacks_thinking = self.end.lacks_thinking
         return replace(
             self,
             pieces=(*self.pieces, write_unicode(encoded)[1:-1]),
-            ends=(*self.ends, End(items, len(dropped), lacks)),
+            ends=(*self.ends, CutPoint(items, len(dropped), lacks_thinking)),
             dropped=dropped,
             adapted={**self.adapted, **losses.adapted},
             ids={**self.ids, **dict.fromkeys(ids, items)},
@@ -114,15 +116,15 @@ class KeptTurns:
         return sum(map(len, self.pieces)) + 4 * other_bytes + 200 * places
 
 
-def nothing_kept(request: Request, turns: str, options: Options) -> KeptTurns:
-    """Return what is kept of a request, whose messages stand in the member `turns`, before any of them."""
+def begin_keeping(request: Request, turns: str, options: Options) -> KeptTurns:
+    """Return what is kept of a request before any of its messages, which stand in the member `turns`."""
     system = [each for each in request.system if each.path.startswith(f"{turns}[")]
     others = [each for each in request.system if not each.path.startswith(f"{turns}[")]
     rest = msgspec.structs.replace(request, system=others, messages=[])
     return KeptTurns(options=options, request=rest, system=system)
 
 
-def item_of(message: Message, turns: str) -> int:
+def item_index(message: Message, turns: str) -> int:
     """Return the index of the item of the list `turns` where a message of a client begins."""
     return int(message.path[len(turns) + 1 : -1])
 

@@ -41,12 +41,12 @@ from llmproxy.errors import BadRequest, ProxyError, UpstreamError
 from llmproxy.translation.reasoning_store import KeptReasoning, drop_foreign, lacks_reasoning, restore
 from llmproxy.translation.repeated_turns import (
     KeptTurns,
+    begin_keeping,
     begins_with_model,
     ends_with_user,
     ids_in,
     is_repeatable,
-    item_of,
-    nothing_kept,
+    item_index,
     place_to_cut,
     write_turns,
 )
@@ -164,8 +164,8 @@ class Translation:
             return None
         if not ends_with_user(encoded) or (kept is not None and not begins_with_model(encoded)):
             return None
-        before = nothing_kept(request, self._client.turns, self._options) if kept is None else kept
-        longer = before.longer(item_of(request.messages[at], self._client.turns), encoded, losses, ids, lacks)
+        before = begin_keeping(request, self._client.turns, self._options) if kept is None else kept
+        longer = before.extended(item_index(request.messages[at], self._client.turns), encoded, losses, ids, lacks)
         return longer if longer.is_worth_keeping else None
 
     def _encode(self, request: Request, model: str, kept: KeptTurns | None = None) -> dict[str, Any]:

@@ -65,7 +65,7 @@ class ReadObject:
     `same_tail` says whether what follows the list, from `end` on, stands there too, `moved` bytes before. `derived` is
     the place for what was found out about this object, `inherited` has what was found out about the earlier one.
     `keep` puts there what takes much memory, and counts it: in `sizes` by name, in `size_bytes` and in `memory`.
-    That is None once it has forgotten this object, or has the `next` one in its place, which `replaces` it.
+    `memory` is None once it has forgotten this object, or has the `next` one in its place, which `replaces` it.
     """
 
     data: bytes

@@ -11,10 +11,10 @@ from llmproxy.dialects.encode_context import Losses, NeedsAllMessages, Options
 from llmproxy.dialects.model import Block, Instruction, Media, Message, Opaque, Request, Text, ToolCall, ToolResult
 from llmproxy.translation.repeated_turns import (
     KeptTurns,
+    begin_keeping,
     ids_in,
     is_repeatable,
-    item_of,
-    nothing_kept,
+    item_index,
     place_to_cut,
     write_turns,
 )
@@ -58,10 +58,10 @@ def test_ids_are_those_of_calls_and_results() -> None:
 def kept() -> KeptTurns:
     system = [Instruction(path="instructions", content=[]), Instruction(path="input[0]", content=[])]
     request = Request(dialect="responses", model="m", system=system, messages=messages("ua"))
-    turns, losses, more = nothing_kept(request, "input", Options()), Losses(), Losses()
+    turns, losses, more = begin_keeping(request, "input", Options()), Losses(), Losses()
     losses.adapt("input[1].x", "none", "y")
     more.drop("input[7].y")
-    return turns.longer(3, [{"a": 1}], losses, {"1"}, False).longer(9, [{"b": 2}, {"c": 3}], more, {"2"}, None)
+    return turns.extended(3, [{"a": 1}], losses, {"1"}, False).extended(9, [{"b": 2}, {"c": 3}], more, {"2"}, None)
 
 
 def test_instructions_among_the_messages_are_kept_apart() -> None:
@@ -86,11 +86,11 @@ def test_more_losses_than_are_listed_are_not_worth_keeping() -> None:
     losses = Losses()
     for number in range(501):
         losses.drop(f"input[{number}]")
-    assert kept().is_worth_keeping and not kept().longer(10, [], losses, (), None).is_worth_keeping
+    assert kept().is_worth_keeping and not kept().extended(10, [], losses, (), None).is_worth_keeping
 
 
 def test_the_item_of_a_message_stands_in_its_path() -> None:
-    assert item_of(Message(path="messages[12]", role="user", content=[]), "messages") == 12
+    assert item_index(Message(path="messages[12]", role="user", content=[]), "messages") == 12
 
 
 @pytest.mark.parametrize("body", [{}, {"model": "m"}, {"model": "m", "stream": True}])

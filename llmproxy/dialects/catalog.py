@@ -91,6 +91,12 @@ def is_call(method: str, path: str) -> bool:
     return _listed_call(method, path) is not None
 
 
+def is_model(path: str) -> bool:
+    """Return whether clients read one model at this path."""
+    below = path.startswith(tuple(f"{each}/" for each in model_paths()))
+    return below and not any(is_call(method, path) for method in ("GET", "POST"))
+
+
 def below_project(path: str) -> bool:
     """Return whether a path is of Vertex, whose other paths are below a project, or below the makers of models."""
     return _PROJECT.match(path) is not None or _PUBLISHERS.match(path) is not None

@@ -98,7 +98,8 @@ class Middleware:
     """The path of its page, such as `/cache`; pages of single things are below it."""
 
     page_operations: ClassVar[Sequence[PageOperation]] = (PageOperation(summary="Read what a middleware shows"),)
-    """What `/openapi.json` says of its page."""
+    """What `/openapi.json` says of its page. Where a middleware says that of its page, or of the paths below it, all
+    other methods are refused there."""
 
     async def page(self, request: PageRequest) -> Answer | Mapping[str, object] | None:
         """Return the page: an Answer (HTML, a stream of events), or a mapping, which is sent as JSON; None when there

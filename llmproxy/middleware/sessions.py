@@ -26,7 +26,7 @@ from llmproxy.body import Body
 from llmproxy.client_request import SESSION_HEADER, SESSION_HEADERS
 from llmproxy.dialects.dialect import Readers
 from llmproxy.dialects.history import MADE, NO_HISTORY, USER, History
-from llmproxy.errors import BadRequest, method_not_allowed
+from llmproxy.errors import BadRequest
 from llmproxy.exchange import Exchange
 from llmproxy.metrics.sample import Sample
 from llmproxy.metrics.stats_merge import hit_rate
@@ -341,8 +341,6 @@ class Sessions(Middleware):
         )
 
     async def page(self, request: PageRequest) -> Mapping[str, object] | None:
-        if request.changing:
-            raise method_not_allowed("DELETE", "/sessions", ("GET",))
         request.expect(*(("limit",) if request.name is None else ()))
         if request.name is not None:
             session = await self._own.session(request.name)

@@ -95,8 +95,12 @@ def _available(routes: Sequence[Route], providers: Sequence[Provider]) -> str:
 def _methods(full_path: str) -> list[str]:
     """Return the methods with which clients call a path, below the roots of clouds too."""
     paths = (full_path, catalog.below_root(full_path), full_path.removeprefix("/openai-proxy"))
+    if ":" in full_path and catalog.is_call("POST", full_path):  # not the model `gemini-x:generateContent`
+        return ["POST"]
     find: Callable[[str, str], object] = catalog.find
-    return [method for method in ANY_METHOD if any(path and find(method, path) is not None for path in paths)]
+    found = [method for method in ANY_METHOD if any(path and find(method, path) is not None for path in paths)]
+    reads = catalog.is_model(full_path) and "GET" not in found  # a page of ours, whatever providers have there
+    return ["GET", *found] if reads else found
 
 
 def _path_hint(full_path: str, providers: Iterable[str]) -> str:

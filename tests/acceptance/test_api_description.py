@@ -19,6 +19,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from llmproxy.server.pages.openapi import PAGES
 from tests.support.program import Program
 from tests.support.provider import Upstream
 
@@ -113,3 +114,25 @@ def test_what_it_allows_is_answered_as_it_says(stub: Program) -> None:
 @pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE])
 def test_whatever_is_sent_is_answered_as_it_says(stub: Program, mode: GenerationMode) -> None:
     assert send_what_it_allows(stub, 50, mode) > 500
+
+
+def test_every_own_path_allows_what_is_described_and_names_it(tmp_path: Path) -> None:
+    with Program(
+        tmp_path, config="middlewares: [{type: sessions}, {type: cache}]\nproviders: [{name: s, type: stub}]\n"
+    ) as program:
+        own = {
+            path: {method.upper() for method in operations}
+            for path, operations in described(program)["paths"].items()
+            if {each["tags"][0] for each in operations.values()} == {PAGES}
+        }
+        assert {"/health", "/admin/reload", "/sessions", "/sessions/{name}", "/cache", "/cache/{name}"} <= own.keys()
+        with program.client() as client:
+            for path, methods in own.items():
+                allowed = methods | ({"HEAD"} if "GET" in methods else set())
+                for method in {"GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"} - allowed:
+                    client.request(method, path.format(name="x"))
+                    answer = client.read_answer(method)
+                    assert (answer.status, set((answer.value("allow") or "").split(", "))) == (405, allowed), (
+                        method,
+                        path,
+                    )

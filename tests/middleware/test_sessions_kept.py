@@ -16,7 +16,6 @@ from llmproxy.client_request import Client
 from llmproxy.dialects.summary import Summary
 from llmproxy.dialects.usage import Usage
 from llmproxy.errors import BadRequest, ProxyError
-from llmproxy.middleware.base import PageRequest
 from llmproxy.middleware.sessions import Sessions
 from llmproxy.stores.facet import StoreFault
 from llmproxy.stores.memory import MemorySessions
@@ -334,12 +333,6 @@ async def test_a_limit_that_is_none_is_refused(limit: str) -> None:
     with pytest.raises(BadRequest) as caught:
         await SessionClient().page(limit=limit)
     assert (caught.value.status, caught.value.param) == (400, "limit")
-
-
-async def test_sessions_can_only_be_read() -> None:
-    with pytest.raises(ProxyError) as caught:
-        await SessionClient().sessions.page(PageRequest(name="a", query={}, changing=True))
-    assert caught.value.status == 405
 
 
 @pytest.mark.parametrize("encoding", ["", "gzip", "deflate"])

@@ -338,6 +338,8 @@ def test_a_path_that_is_nearly_right_is_a_404_with_the_right_one(method: str, pa
         ("GET", "/openai/deployments/x/embeddings", "POST"),
         ("GET", "/openai-proxy/v1/embeddings", "POST"),
         ("PUT", "/v1/responses/resp_1", "GET, POST, DELETE, HEAD"),
+        ("PUT", "/v1/models/gpt-4o", "GET, PATCH, DELETE, HEAD"),
+        ("GET", "/v1/models/gemini-x:generateContent", "POST"),
     ],
 )
 def test_a_path_that_is_called_with_other_methods_is_a_405_that_names_them(

@@ -164,9 +164,8 @@ class Admin:
         page = self._pages.get(path)
         if path == "/" and method == "HEAD":  # agents look with it whether the address answers
             return self._pages["/health"]
-        if page is None and path.startswith(_MODEL_PATHS) and method in READING:
-            called = any(catalog.is_call(each, path) for each in (method, "POST"))
-            page = None if called else self._model
+        if page is None and method in READING and path.startswith(_MODEL_PATHS) and catalog.is_model(path):
+            page = self._model
         if page is None and (owner := self._middleware_pages.owns(path)) is not None:
             template = owner if len(path) <= len(owner) + 1 else f"{owner}/{{name}}"
             return _MiddlewarePage(

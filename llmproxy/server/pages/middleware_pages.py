@@ -20,6 +20,7 @@ from llmproxy.metrics.sample import Sample
 from llmproxy.middleware.base import Middleware, PageRequest
 from llmproxy.server.pages.json_page import json_page
 from llmproxy.server.pages.openapi import DescribedPage
+from llmproxy.server.pages.page import READING
 from llmproxy.server.peers import Merge, PagePart, PageQuestion, Peers
 from llmproxy.user_code import is_cancellation, log_failure
 from llmproxy.wire.query import parse_query
@@ -65,13 +66,14 @@ class MiddlewarePages:
         `peers` are asked too where the page speaks of all workers.
         """
         below = unquote(exchange.full_path[len(page) + 1 :]) or None
-        if exchange.method not in _METHODS:
-            raise method_not_allowed(exchange.method, page, _METHODS)
         middleware = self._pages.get(page)
         if middleware is None:
             type_ = _RESERVED[page]
             message = f"The middleware {type_!r} is not configured; add `- type: {type_}` to `middlewares`"
             raise ProxyError(message, status=404, code="not_configured")
+        if exchange.method not in (methods := _methods(middleware, below=below is not None)):
+            path = page if below is None else f"{page}/{{name}}"
+            raise method_not_allowed(exchange.method, path, methods)
         changing = exchange.method == "DELETE"
         query = parse_query(exchange.query)
         if changing:
@@ -165,6 +167,15 @@ def _state(type_: str, middleware: Middleware) -> Mapping[str, object]:
     except BaseException as error:
         log.error("describe of middleware %r failed with %s", type_, type(error).__name__, exc_info=error)
         return {"error": f"describe failed with {type(error).__name__}"}
+
+
+def _methods(middleware: Middleware, *, below: bool) -> Sequence[str]:
+    """Return the methods of the page, or of the paths `below` it. Of a page that does not describe what it does, and of
+    paths that do not exist, only the page itself knows that."""
+    described = [each.method for each in middleware.page_operations if each.below is below]
+    if not described or middleware.page_operations is Middleware.page_operations:
+        return _METHODS
+    return [*(READING if "GET" in described else ()), *(each for each in described if each not in READING)]
 
 
 def _check_change(exchange: Exchange, page: str, query: Mapping[str, str]) -> None:

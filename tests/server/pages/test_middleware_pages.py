@@ -11,7 +11,7 @@ from llmproxy.client_request import Client
 from llmproxy.errors import ProxyError
 from llmproxy.exchange import Exchange
 from llmproxy.metrics.sample import Sample
-from llmproxy.middleware.base import Middleware, PageRequest
+from llmproxy.middleware.base import Middleware, PageOperation, PageRequest
 from llmproxy.server.pages.middleware_pages import MiddlewarePages
 
 
@@ -60,6 +60,16 @@ async def shown(target: str, *middlewares: tuple[str, Middleware], **how: Any) -
     page = found.owns(target.partition("?")[0])
     assert page is not None
     return json.loads((await found.write(asking(target, **how), page)).body)
+
+
+class Shop(Shelf):
+    """A page that can be read, with things that can be removed."""
+
+    page_path = "/shop"
+    page_operations = (
+        PageOperation(summary="List"),
+        PageOperation(summary="Remove", method="DELETE", below=True),
+    )
 
 
 class Leaflet(Middleware):
@@ -150,6 +160,24 @@ async def test_a_page_of_ours_without_its_middleware_says_how_to_have_it() -> No
 async def test_other_methods_are_refused_with_those_that_there_are(method: str) -> None:
     fault = await refused("/sessions", method=method)
     assert fault.status == 405 and ("Allow", "GET, HEAD, DELETE") in fault.headers
+
+
+@pytest.mark.parametrize(
+    ("target", "method", "allowed"),
+    [
+        ("/shop", "DELETE", "GET, HEAD"),
+        ("/shop/", "PUT", "GET, HEAD"),
+        ("/shop/x", "GET", "DELETE"),
+        ("/shop/x", "HEAD", "DELETE"),
+    ],
+)
+async def test_what_a_page_describes_is_all_that_it_allows(target: str, method: str, allowed: str) -> None:
+    found = pages(("shop", Shop()))
+    with pytest.raises(ProxyError) as caught:
+        await found.write(asking(target, method), "/shop")
+    assert (caught.value.status, caught.value.headers) == (405, (("Allow", allowed),))
+    assert (await shown("/shop", ("shop", Shop()), method="HEAD"))["changing"] is False
+    assert (await shown("/shop/a", ("shop", Shop()), method="DELETE"))["changing"]
 
 
 async def test_a_page_hears_whether_it_is_to_delete() -> None:

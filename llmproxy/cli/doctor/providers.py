@@ -70,6 +70,12 @@ def _key(provider: Provider, source: str) -> Diagnosis:
     )
 
 
+def _at_usual_address(provider: Provider) -> bool:
+    """Return whether the provider is called at the address of its vendor, which nobody has written."""
+    service = service_of(provider.type)
+    return service is not None and f"{service.origin}{service.root}" == provider.describe().get("base_url")
+
+
 class _Stages:
     """The stages of one provider at `origin`."""
 
@@ -167,6 +173,9 @@ class _Stages:
         self._note_reached()
         self._checked.drift_s = _drift_s(answer, time.time())
         status, fix = self._judge(answer.status)
+        if answer.status == 404 and not _at_usual_address(provider):
+            place = mask_text(request.target.partition("?")[0], provider.secrets)
+            status, fix = "warning", f"correct `base_url`, unless it has no list of models: nothing is at {place}"
         return self._finding("call", f"list of models: {answer.status} after {_since(began_s)}", status, fix)
 
     async def _connect(self, began_s: float) -> Diagnosis:
@@ -193,7 +202,7 @@ class _Stages:
             return "warning", "the provider has a fault of its own: see its status page"
         if 300 <= status < 400:
             return "warning", "correct `base_url`: it points to an address that redirects"
-        return "ok", ""  # a 404 too: not everybody lists models
+        return "ok", ""  # a 404 of a vendor too: not everybody lists models
 
     def _unreachable(self, check: str, error: OSError) -> Diagnosis:
         cause = error.__cause__ if isinstance(error.__cause__, OSError) else error

@@ -70,7 +70,12 @@ def test_a_call_lists_models_with_the_key_and_reads_the_clock(tmp_path: Path) ->
 
 @pytest.mark.parametrize(
     ("status", "expected", "fix"),
-    [(401, "error", "refuses the key"), (404, "ok", ""), (429, "warning", "limit"), (503, "warning", "status page")],
+    [
+        (401, "error", "refuses the key"),
+        (404, "warning", "nothing is at /v1/models"),
+        (429, "warning", "limit"),
+        (503, "warning", "status page"),
+    ],
 )
 def test_the_answer_is_judged_by_its_status(tmp_path: Path, status: int, expected: str, fix: str) -> None:
     with Upstream(Reply(status=status, pieces=[b"{}"])) as upstream:

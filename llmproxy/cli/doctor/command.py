@@ -9,13 +9,12 @@ from typing import Annotated
 
 import typer
 
-from llmproxy.cli.output import QuietExit, print_line, stdout_console
+from llmproxy.cli.output import QuietExit, fail, print_line, stdout_console
 
 
 def doctor(
-    config: Annotated[
-        str | None, typer.Option("--config", "-c", metavar="FILE", help="The configuration; default as for serve.")
-    ] = None,
+    file: Annotated[str | None, typer.Argument(metavar="FILE", help="The configuration; default as for serve.")] = None,
+    config: Annotated[str | None, typer.Option("--config", "-c", metavar="FILE", help="The same as FILE.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     timeout: Annotated[
         float, typer.Option(min=0.1, max=600, metavar="SECONDS", help="How long each check may wait for the network.")
@@ -35,8 +34,10 @@ def doctor(
     from llmproxy.cli.trace.json_output import print_json
     from llmproxy.config.load import load
 
+    if file is not None and config is not None:
+        fail(f"one configuration file is enough: {file} or --config {config}", code=2)
     with QuietExit():
-        loaded = load(config)
+        loaded = load(file or config)
         findings = examine(loaded, timeout)
         if as_json:
             print_json(as_object(findings, loaded.path))

@@ -79,7 +79,7 @@ def import_config(
 
 
 def _as_json(conversion: Conversion) -> str:
-    """Write `{"source", "complete", "variables": [{"name", "key", "line"}], "lines": [...]}`, each line a `Finding`."""
+    """Write `{"source", "complete", "variables": [...], "lines": [...]}`: a `NewVariable` and a `Finding` each."""
     content = {
         "source": conversion.title,
         "complete": conversion.complete,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from llmproxy.cli.tables import WARNING, Row, TableColumn, render_table, text_cell
-from llmproxy.importers.draft import Grade
+from llmproxy.importers.draft import Grade, instructions
 
 if TYPE_CHECKING:
     from llmproxy.importers.conversion import Conversion
@@ -56,7 +56,4 @@ def summary(conversion: Conversion, file: str) -> list[str]:
     counts = {grade: sum(each.grade is grade for each in conversion.findings) for grade in Grade}
     words = ", ".join(f"{count} {grade}" for grade, count in counts.items() if count)
     lines = [f"{file} ({conversion.title}): {words or 'empty'}"]
-    for name in dict.fromkeys(each.name for each in conversion.variables):
-        places = ", ".join(str(each.line) for each in conversion.variables if each.name == name)
-        lines.append(f"Set {name} to the credential in line {places}; it is not in the new file.")
-    return lines
+    return [*lines, *(f"{each}; it is not in the new file." for each in instructions(conversion.variables))]

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from llmproxy.config.auth import SHORTEST_KEY
 from llmproxy.config.document import ConfigNode
 from llmproxy.importers import services
 from llmproxy.importers.draft import ConfigBlock, Draft, is_empty, number, quote_name, variable_name, whole
@@ -153,7 +154,8 @@ class _Reader:
 
 
 def _api_key(draft: Draft, node: ConfigNode) -> None:
-    draft.section("auth")["keys"] = [{"name": "router", "key": draft.text(node, "ROUTER_API_KEY")}]
+    key = draft.text(node, "ROUTER_API_KEY", least_length=SHORTEST_KEY)
+    draft.section("auth")["keys"] = [{"name": "router", "key": key}]
     draft.exact(node, "auth.keys")
 
 

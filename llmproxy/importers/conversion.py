@@ -17,7 +17,7 @@ from llmproxy.config.other_gateways import GATEWAYS, gateway_of
 from llmproxy.config.problems import ConfigError, Mark, Problem
 from llmproxy.config.schema import SECTIONS
 from llmproxy.importers.claude_code_router import import_claude_code_router
-from llmproxy.importers.draft import Draft, Finding, Grade, NewVariable, credential_message
+from llmproxy.importers.draft import Draft, Finding, Grade, NewVariable, credential_message, instructions
 from llmproxy.importers.litellm import import_litellm
 from llmproxy.importers.older import import_dotenv, import_older, is_dotenv
 from llmproxy.importers.portkey import import_portkey
@@ -91,10 +91,9 @@ def _finished(title: str, display_name: str, draft: Draft) -> Conversion:
 def _head(title: str, display_name: str, variables: Sequence[NewVariable], findings: Sequence[Finding]) -> str:
     """Return the comments at the top: where the file comes from, and what is left to do."""
     lines = [f"# yaml-language-server: $schema=./{FILE_NAME}", *comment(f"Imported from {display_name} ({title}).")]
-    for each in dict.fromkeys(variable.name for variable in variables):
-        places = ", ".join(str(variable.line) for variable in variables if variable.name == each)
-        lines += comment(f"Set {each} to the credential in line {places} of that file.")
-    messages = {credential_message(variable.name) for variable in variables}
+    for each in instructions(variables, " of that file"):
+        lines += comment(f"{each}.")
+    messages = {credential_message(variable) for variable in variables}
     left = [
         each for each in findings if each.grade in (Grade.by_hand, Grade.unsupported) and each.message not in messages
     ]

@@ -6,7 +6,7 @@ Credentials in plain text never reach it: `text` puts a variable in their place.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
@@ -49,11 +49,13 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewVariable:
-    """A variable to set to a credential that stands in plain text in the source."""
+    """A variable to set to a credential that stands in plain text in the source; where that is too short for llmproxy,
+    to a new one of at least `least_length` characters."""
 
     name: str
     key: str
     line: int
+    least_length: int = 0
 
 
 class Draft:
@@ -157,11 +159,11 @@ class Draft:
         entries.append({"name": name, **settings})
         return entries[-1]
 
-    def text(self, node: ConfigNode, variable: str = "") -> str:
+    def text(self, node: ConfigNode, variable: str = "", *, least_length: int = 0) -> str:
         """Return the text of `node` for the outcome.
 
         A credential becomes a variable, named `variable` if that is free: `node` is one when `variable` is given, when
-        its key says so, or when it looks like one. The node is graded then.
+        its key says so, or when it looks like one. The node is graded then. Here it needs `least_length` characters.
         """
         text = self._translate(node.word or "")
         if _REFERENCE.search(text) or not text.strip() or text.lower() in _NO_KEY:
@@ -170,8 +172,9 @@ class Draft:
         if not (variable or is_secret(name) or looks_like_key(text) or redact_url(text) != text):
             return text
         new = self._variable(text, variable or variable_name(name))
-        self.variables.append(NewVariable(name=new, key=node.key, line=_lines(node)[0]))
-        self.by_hand(node, credential_message(new))
+        least = least_length if len(text) < least_length else 0
+        self.variables.append(NewVariable(name=new, key=node.key, line=_lines(node)[0], least_length=least))
+        self.by_hand(node, credential_message(self.variables[-1]))
         return f"${{{new}}}"
 
     def _variable(self, secret: str, preferred: str) -> str:
@@ -213,9 +216,22 @@ def variable_name(*words: str) -> str:
     return name if name[:1].isalpha() else f"KEY_{name}".rstrip("_")
 
 
-def credential_message(variable: str) -> str:
+def credential_message(variable: NewVariable) -> str:
     """Return the remark on a credential in plain text that is now in a variable."""
-    return f"a credential in plain text; set {variable} to it"
+    if variable.least_length:
+        return f"a credential in plain text, too short here; set {variable.name} to a new one"
+    return f"a credential in plain text; set {variable.name} to it"
+
+
+def instructions(variables: Sequence[NewVariable], source: str = "") -> Iterator[str]:
+    """Yield for each name in `variables` what to set it to, without a full stop; `source` is added to line numbers."""
+    for name in dict.fromkeys(each.name for each in variables):
+        same = [each for each in variables if each.name == name]
+        credential = f"credential in line {', '.join(str(each.line) for each in same)}{source}"
+        if least := max(each.least_length for each in same):
+            yield f"Set {name} to a new key of at least {least} characters: the {credential} is too short"
+        else:
+            yield f"Set {name} to the {credential}"
 
 
 def leaves(node: ConfigNode) -> Iterator[ConfigNode]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
+from llmproxy.config.auth import SHORTEST_KEY
 from llmproxy.config.document import ConfigNode
 from llmproxy.importers.draft import ConfigBlock, Draft, number, whole
 
@@ -20,6 +21,11 @@ _STRATEGIES: Mapping[str, tuple[str, str]] = {
     "usage-based-routing-v2": ("least_busy", "by calls under way; `rpm` and `tpm` of targets are limits"),
 }
 _STORES: Mapping[str, str] = {"redis": "redis", "local": "memory", "disk": "disk"}
+_REDIS_OF_VARIABLES: Mapping[str, str] = {
+    "url": "redis://${REDIS_HOST:-127.0.0.1}:${REDIS_PORT:-6379}/0",
+    "password": "${REDIS_PASSWORD:-}",
+}
+"""Where LiteLLM's cache is without an address of its own: docs.litellm.ai/docs/proxy/caching"""
 _PERIODS: Mapping[str, str] = {"1d": "day", "24h": "day", "7d": "week", "30d": "month", "1mo": "month"}
 _MOST_RETRIES = 20
 _SHARED_STORE = "shared"
@@ -181,6 +187,10 @@ def _cache_params(settings: Settings, node: ConfigNode) -> None:
     for key, each in members.items():
         if config.get("store") == "redis" and key in ("host", "port", "password", "url", "namespace"):
             _redis(draft, each, key, config)
+    if type_ is not None and config.get("store") == "redis" and "url" not in config:
+        config.update({**_REDIS_OF_VARIABLES, **config})
+        message = "the Redis of REDIS_HOST, REDIS_PORT and REDIS_PASSWORD; where you set REDIS_URL, write it as `url`"
+        draft.approximate(type_, "middlewares.cache.store", message)
     if (ttl := members.get("ttl")) is not None and (seconds := number(ttl)):
         config["ttl"] = f"{seconds}s"
         draft.exact(ttl, "middlewares.cache.ttl")
@@ -219,7 +229,7 @@ def _drop_params(settings: Settings, node: ConfigNode) -> None:
 
 
 def _master_key(settings: Settings, node: ConfigNode) -> None:
-    key = settings.draft.text(node, "LITELLM_MASTER_KEY")
+    key = settings.draft.text(node, "LITELLM_MASTER_KEY", least_length=SHORTEST_KEY)
     settings.draft.section("auth")["keys"] = [{"name": "master", "key": key}]
     settings.draft.section("server")["admin_key"] = key
     settings.draft.approximate(node, "auth.keys, server.admin_key", "a client key, and the key for changes")

@@ -1,9 +1,20 @@
 from __future__ import annotations
 
-from llmproxy.importers.draft import Draft, Grade, number, quote_name, variable_name, whole
+from llmproxy.importers.draft import Draft, Grade, instructions, number, quote_name, variable_name, whole
 from tests.importers.sources import tree
 
 KEY = "sk-0123456789abcdef0123456789"
+
+
+def test_a_credential_that_is_too_short_is_to_be_replaced() -> None:
+    top = tree("{a: sk-1234, b: sk-12345678}")
+    draft = Draft(top, str)
+    for node in top.members.values():
+        draft.text(node, node.key.upper(), least_length=8)
+    assert [*instructions(draft.variables, " of x")] == [
+        "Set A to a new key of at least 8 characters: the credential in line 1 of x is too short",
+        "Set B to the credential in line 1 of x",
+    ]
 
 
 def test_what_nobody_reads_is_unsupported_with_all_its_lines() -> None:

@@ -47,6 +47,27 @@ def test_a_master_key_in_plain_text_becomes_a_variable() -> None:
     assert grades["general_settings.master_key"].grade == "by hand"
 
 
+@pytest.mark.parametrize(
+    ("params", "url", "password"),
+    [
+        ("{type: redis}", "redis://${REDIS_HOST:-127.0.0.1}:${REDIS_PORT:-6379}/0", "${REDIS_PASSWORD:-}"),
+        (
+            "{type: redis, password: os.environ/P}",
+            "redis://${REDIS_HOST:-127.0.0.1}:${REDIS_PORT:-6379}/0",
+            "${P}",
+        ),
+        ("{type: redis, host: h}", "redis://h:6379/0", None),
+    ],
+)
+def test_a_cache_without_an_address_is_in_the_redis_of_the_variables(
+    params: str, url: str, password: str | None
+) -> None:
+    config, grades = imported(import_litellm, f"litellm_settings: {{cache: true, cache_params: {params}}}")
+    settings = config["middlewares"][0]["config"]
+    assert (settings["url"], settings.get("password")) == (url, password)
+    assert grades["litellm_settings.cache_params.type"].grade == ("exact" if "host" in params else "approximate")
+
+
 def test_a_cache_elsewhere_is_kept_in_memory_by_hand() -> None:
     config, grades = imported(import_litellm, "litellm_settings: {cache: false, cache_params: {type: s3, ttl: 60}}")
     (entry,) = config["middlewares"]

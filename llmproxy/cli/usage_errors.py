@@ -7,7 +7,7 @@ reading at `describe_usage_error`.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,28 @@ if TYPE_CHECKING:
     from typer.core import TyperArgument, TyperOption
 
 _FILES = (".yaml", ".yml", ".json")
+WORDS_OF_OTHERS: Mapping[str, str] = {
+    "add": "new",
+    "check": "validate-config",
+    "config": "generate-config",
+    "convert": "import",
+    "create": "new",
+    "init": "generate-config",
+    "log": "trace tail",
+    "logs": "trace tail",
+    "migrate": "import",
+    "models": "explain",
+    "ps": "stats",
+    "route": "explain",
+    "run": "serve",
+    "start": "serve",
+    "status": "stats",
+    "test": "check-live",
+    "up": "serve",
+    "validate": "validate-config",
+    "version": "--version",
+}
+"""Words of other programs, with what does that here: the letters alone would lead from `start` to `stats`."""
 
 
 @contextmanager
@@ -91,7 +113,9 @@ class CommandGroup(TyperGroup):
         if ctx.parent is None and (name.endswith(_FILES) or os.path.isfile(name)):
             return f"; to serve a file: {ctx.command_path} serve {name}"
         known = [each for each, command in self.commands.items() if not command.hidden]
-        near = nearest_word(name, known)
+        meant = WORDS_OF_OTHERS.get(name, "")
+        at_the_top = meant.startswith("-") and ctx.parent is None
+        near = meant if at_the_top or meant.partition(" ")[0] in known else nearest_word(name, known)
         return f"; did you mean {near!r}?" if near else f"; commands: {', '.join(known)}"
 
 

@@ -8,7 +8,7 @@ import pytest
 import typer
 
 from llmproxy import cli
-from llmproxy.cli.usage_errors import nearest_word
+from llmproxy.cli.usage_errors import WORDS_OF_OTHERS, nearest_word
 from tests.cli.test_help_text import COMMANDS
 
 build = cache(typer.main.get_command)
@@ -50,6 +50,13 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     [
         (["srve"], "unknown command 'srve'; did you mean 'serve'?"),
         (["trace", "lss"], "unknown command 'lss'; did you mean 'ls'?"),
+        (["start"], "unknown command 'start'; did you mean 'serve'?"),
+        (["init"], "unknown command 'init'; did you mean 'generate-config'?"),
+        (["version"], "unknown command 'version'; did you mean '--version'?"),
+        (["check"], "unknown command 'check'; did you mean 'validate-config'?"),
+        (["logs"], "unknown command 'logs'; did you mean 'trace tail'?"),
+        (["keys", "add"], "unknown command 'add'; did you mean 'new'?"),
+        (["keys", "start"], "unknown command 'start'; commands: new, rotate, list, check"),
         (["keys", "zzz"], "unknown command 'zzz'; commands: new, rotate, list, check"),
         (["llmproxy.yaml"], "unknown command 'llmproxy.yaml'; to serve a file: llmproxy serve llmproxy.yaml"),
         (["--prot", "3"], "unknown option --prot; did you mean --port?"),
@@ -69,6 +76,11 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 )  # fmt: skip
 def test_wrong_usage_is_explained(capsys: pytest.CaptureFixture[str], arguments: list[str], message: str) -> None:
     assert refused(capsys, *arguments) == message
+
+
+def test_words_of_other_programs_lead_to_what_is_there() -> None:
+    known = {*COMMANDS, "--version", *(words.rpartition(" ")[2] for words in COMMANDS)}
+    assert WORDS_OF_OTHERS and all(meant in known for meant in WORDS_OF_OTHERS.values())
 
 
 def test_help_of_an_unknown_command_is_refused_alike(

@@ -14,6 +14,7 @@ from llmproxy.dialects import catalog
 _VERSION = re.compile(r"v\d+(?:\.\d+)?(?:(?:alpha|beta)\d*)?")
 _HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+(?:%[A-Za-z0-9._-]+)?")
 _CALL = re.compile(f"({'|'.join(catalog.path_patterns())})/*$")
+_SLASHES = re.compile(r"(https?):?/+", re.IGNORECASE)  # before a host, with a sign missing
 _ASCII = "".join(map(chr, range(0x21, 0x7F)))
 
 
@@ -28,11 +29,16 @@ class BaseUrl:
     query: str
 
 
+def _with_scheme(url: str) -> str:
+    wrong = _SLASHES.match(url)
+    return f"{wrong[1].lower()}:// in place of {wrong[0]}" if wrong else f"http://{url} or https://{url}"
+
+
 def split_base_url(url: str) -> BaseUrl:
     """Parse a `base_url`. Raises ValueError with a remedy for anything but the address of an API."""
     url = url.strip()
     if "://" not in url:
-        raise ValueError(f"{url!r} has no scheme; write http://{url} or https://{url}")
+        raise ValueError(f"{url!r} has no scheme; write {_with_scheme(url)}")
     if any(sign <= " " or sign == "\x7f" for sign in url):
         raise ValueError("the URL contains white space; remove it")
     try:

@@ -22,6 +22,7 @@ class OutputFormat(StrEnum):
     text = "text"
     json = "json"
     github = "github"
+    gitlab = "gitlab"
     sarif = "sarif"
 
 
@@ -107,7 +108,8 @@ def _usual_file() -> str:
 
 
 def _print_verdicts(
-    verdicts: list[Verdict], format: Literal[OutputFormat.json, OutputFormat.github, OutputFormat.sarif]
+    verdicts: list[Verdict],
+    format: Literal[OutputFormat.json, OutputFormat.github, OutputFormat.gitlab, OutputFormat.sarif],
 ) -> None:
     """Print what programs read to standard output."""
     from llmproxy import __version__
@@ -118,6 +120,8 @@ def _print_verdicts(
             print(problems.as_json(verdicts))
         case OutputFormat.github:
             sys.stdout.write(problems.as_github(verdicts))
+        case OutputFormat.gitlab:
+            print(problems.as_gitlab(verdicts))
         case OutputFormat.sarif:
             print(problems.as_sarif(verdicts, __version__))
 

@@ -1,4 +1,5 @@
-"""A problem of a configuration as a value, and its output formats: text, JSON, GitHub annotations and SARIF.
+"""A problem of a configuration as a value, and its output formats: text, JSON, SARIF, and those of GitHub
+and GitLab.
 
 A reader that finds a problem adds it to a list and goes on, so that all problems are reported at once. This module does
 not know which problems there are.
@@ -6,7 +7,9 @@ not know which problems there are.
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePath
@@ -140,6 +143,27 @@ def as_sarif(verdicts: Sequence[Verdict], version: str) -> str:
     }
     schema = "https://json.schemastore.org/sarif-2.1.0.json"
     return json.dumps({"$schema": schema, "version": "2.1.0", "runs": [run]}, indent=2)
+
+
+def as_gitlab(verdicts: Sequence[Verdict]) -> str:
+    """Write a Code Quality report, which GitLab shows in merge requests: https://docs.gitlab.com/ci/testing/code_quality"""
+    findings = [(verdict.file, problem) for verdict in verdicts for problem in verdict.problems]
+    return json.dumps([_finding(file, problem) for file, problem in findings], indent=2)
+
+
+def _finding(file: str, problem: Problem) -> dict[str, object]:
+    mark = problem.mark if problem.mark.line else Mark(source=file)
+    elsewhere = "" if mark.source == problem.mark.source else problem.mark.source
+    text = ": ".join(part for part in (elsewhere, problem.key, problem.message) if part)
+    path = os.path.normpath(mark.source)  # GitLab knows no path that begins with ./
+    identity = "\0".join((_with_slashes(path), problem.code, text))
+    return {
+        "description": text,
+        "check_name": f"llmproxy {problem.code}",
+        "fingerprint": hashlib.sha256(identity.encode()).hexdigest(),
+        "severity": "major" if problem.severity == "error" else "minor",
+        "location": {"path": _with_slashes(path), "lines": {"begin": mark.line or 1}},
+    }
 
 
 def _result(file: str, problem: Problem, rule: int) -> dict[str, object]:

@@ -95,13 +95,15 @@ def test_the_verdict_has_forms_for_machines(tmp_path: Path) -> None:
 
     assert [file["ok"] for file in json.loads(report("json"))["files"]] == [True, False]
     assert report("github").startswith("::error file=wrong.yaml,line=1,col=10,")
+    (finding,) = json.loads(report("gitlab"))
+    assert finding["location"] == {"path": "wrong.yaml", "lines": {"begin": 1}}
     (result,) = json.loads(report("sarif"))["runs"][0]["results"]
     assert result["ruleId"] == "unknown-key"
 
 
 def test_forms_for_machines_are_there_without_problems(tmp_path: Path) -> None:
     (tmp_path / "fine.yaml").write_text(FINE)
-    for form, empty in (("json", '"ok": true'), ("sarif", '"results": []'), ("github", "")):
+    for form, empty in (("json", '"ok": true'), ("sarif", '"results": []'), ("github", ""), ("gitlab", "[]")):
         done = run("validate-config", "--format", form, "fine.yaml", cwd=tmp_path)
         assert done.returncode == 0
         assert empty in done.stdout

@@ -3,7 +3,17 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from llmproxy.config.problems import ConfigError, Mark, Problem, Verdict, as_github, as_json, as_sarif, sort_problems
+from llmproxy.config.problems import (
+    ConfigError,
+    Mark,
+    Problem,
+    Verdict,
+    as_github,
+    as_gitlab,
+    as_json,
+    as_sarif,
+    sort_problems,
+)
 
 HERE = Mark(source="conf dir/a.yaml", line=3, column=5)
 ERROR = Problem(mark=HERE, key="providers[0].type", message="100% wrong,\nreally: no", code="unknown-type")
@@ -81,6 +91,26 @@ def test_github_annotations_are_escaped_and_stand_at_the_line() -> None:
     odd = Problem(mark=Mark(source="a,b:c.yaml", line=1, column=1), message="x")
     assert as_github([Verdict(file="a,b:c.yaml", problems=[odd])]).startswith("::error file=a%2Cb%3Ac.yaml,line=1")
     assert as_github([Verdict(file="c.yaml")]) == ""
+
+
+def test_gitlab_gets_relative_paths_and_fingerprints_that_no_line_changes() -> None:
+    first, second, third = json.loads(as_gitlab(VERDICTS))
+    assert first["description"] == "providers[0].type: 100% wrong,\nreally: no"
+    assert (first["check_name"], first["severity"]) == ("llmproxy unknown-type", "major")
+    assert first["location"] == {"path": "conf dir/a.yaml", "lines": {"begin": 3}}
+    assert (second["description"], second["severity"]) == ("environment variable X: is odd", "minor")
+    assert second["location"] == {"path": "conf dir/a.yaml", "lines": {"begin": 1}}
+    assert third["location"]["path"] == "b.yaml"
+    assert len({each["fingerprint"] for each in (first, second, third)}) == 3
+
+    def report(line: int) -> dict[str, object]:
+        problem = Problem(mark=Mark(source="./c.yaml", line=line, column=1), message="x")
+        (found,) = json.loads(as_gitlab([Verdict(file="./c.yaml", problems=[problem])]))
+        assert found.pop("location") == {"path": "c.yaml", "lines": {"begin": line}}
+        return dict(found)
+
+    assert report(1) == report(2)
+    assert json.loads(as_gitlab([])) == []
 
 
 def test_sarif_has_rules_and_places() -> None:

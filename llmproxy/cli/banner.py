@@ -16,6 +16,7 @@ from llmproxy.dialects.derived import example_request
 _AGENTS = ("claude", "codex", "opencode", "aider")  # commands, as `llmproxy env` names them
 
 _NAME = "llmproxy"
+_EVERY_INTERFACE = ("0.0.0.0", "::")
 _LEAST_FACT = 30  # columns
 
 if TYPE_CHECKING:
@@ -82,6 +83,8 @@ def _file(loaded: Loaded) -> str:
 
 
 def _facts(config: Config, loaded: Loaded) -> Iterator[tuple[str, str]]:
+    if config.server.host in _EVERY_INTERFACE:
+        yield "host", f"{config.server.host}: every interface of this machine"
     yield "clients", clients(loaded) or "everybody who reaches this address, without a key"
     for provider in config.providers:
         if provider.enabled:

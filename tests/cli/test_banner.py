@@ -81,6 +81,11 @@ models: [{name: fast, targets: [together-serverless/Qwen3-Coder-480B, together-s
         assert len(shown[-1]) <= 80
 
 
+def test_a_server_for_every_interface_says_so(tmp_path: Path) -> None:
+    text = 'server: {host: "0.0.0.0"}\nproviders: [{name: a, type: stub}]\n'
+    assert "  host         0.0.0.0: every interface of this machine" in lines(tmp_path, text, {})
+
+
 def test_a_stub_among_others_is_called_by_its_name(tmp_path: Path) -> None:
     text = "providers: [{name: a, type: openai}, {name: fake, type: stub}]\n"
     assert '"model":"fake/stub"' in lines(tmp_path, text, {})[-1]

@@ -127,7 +127,7 @@ _COLUMNS = (
     EntryColumn("in", 5, 7, 5, _tokens("in"), right=True),
     EntryColumn("cached", 6, 7, 7, _tokens("cached"), right=True),
     EntryColumn("out", 4, 7, 6, _tokens("out"), right=True),
-    EntryColumn("cost", 8, 9, 9, _cost, right=True),
+    EntryColumn("cost", 8, 10, 9, _cost, right=True),
     EntryColumn("first", 6, 7, 11, lambda entry: _known(format_duration(entry.first_token_ms)), right=True),
     EntryColumn(
         "tries", 5, 5, 13, lambda entry: str(len(entry.attempts)) if len(entry.attempts) > 1 else "", right=True

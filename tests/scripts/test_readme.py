@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
+from anthropic.resources.messages.messages import DEPRECATED_MODELS
 
 from scripts import readme
 from scripts.readme import Surface
@@ -61,6 +63,13 @@ def test_every_command_has_a_row_in_the_table() -> None:
 
 def test_a_readme_that_grows_too_long_is_reported() -> None:
     assert list(readme.too_long("line\n" * 200)) == [] and len(list(readme.too_long("line\n" * 201))) == 1
+
+
+def test_examples_name_no_model_that_its_vendor_retires() -> None:
+    retired = re.compile(rf"({'|'.join(DEPRECATED_MODELS)})(?![\w.-])")
+    root = Path(readme.__file__).parents[1]
+    pages = [root / "README.md", *(root / "llmproxy" / "docs").glob("*.md")]
+    assert {page.name: found for page in pages if (found := retired.findall(page.read_text(encoding="utf-8")))} == {}
 
 
 def test_a_name_on_one_of_the_pages_is_enough(root: Path) -> None:

@@ -36,13 +36,21 @@ def test_mistakes_in_the_configuration_come_first_and_end_it(tmp_path: Path) -> 
     assert "openai" in page["findings"][0]["detail"] and page["status"] == "error"
 
 
+def test_two_files_are_refused(tmp_path: Path) -> None:
+    done = run("doctor", "a.yaml", "--config", "b.yaml", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (
+        2,
+        "llmproxy: one configuration file is enough: a.yaml or --config b.yaml\n",
+    )
+
+
 def test_keys_of_the_environment_are_named_and_used_but_not_shown(tmp_path: Path) -> None:
     with Upstream(Reply(pieces=[b"{}"])) as upstream:
         provider = f'{{name: a, type: openai, base_url: "{upstream.url}/v1", api_key: "${{MY_KEY}}"}}'
         config = f"server: {{port: 0}}\nproviders: [{provider}]\n"
         (tmp_path / "my.yaml").write_text(config)
         (tmp_path / ".env").write_text(f"MY_KEY={KEY}\n")
-        page = shown(tmp_path, 0, "--config", "my.yaml")
+        page = shown(tmp_path, 0, "my.yaml")
         assert upstream.only.values("authorization") == [f"Bearer {KEY}"]
     assert page["config"] == "my.yaml"
     assert [each["detail"] for each in page["findings"] if each["check"] == "key"] == ["MY_KEY in .env"]

@@ -38,6 +38,12 @@ def test_80_columns_show_what_matters_most() -> None:
     assert row.split() == ["03:00:00", "000000", "200", "100ms", "gpt-4o", "openai", "10", "5"]
 
 
+@pytest.mark.parametrize("width", [80, 120])
+def test_what_a_short_request_costs_is_not_cut(width: int) -> None:
+    cheap = entry(cost_usd=0.0000018)
+    assert "$0.0000018" in EntryTable(width, [cheap]).row(cheap).plain.split()
+
+
 def test_cached_tokens_have_a_column_where_there_are_some() -> None:
     cached = entry(usage={"input": 1300, "output": 85, "cache_read": 1200, "cache_write": None, "reasoning": None})
     assert EntryTable(80, [cached]).row(cached).plain.split()[-4:-1] == ["1.3k", "1.2k", "85"]

@@ -130,11 +130,18 @@ async def test_old_keys_are_renewed_while_they_serve() -> None:
 
 
 async def test_closing_ends_a_fetch() -> None:
-    async def forever() -> bytes:
-        await asyncio.Event().wait()
+    fetching: list[str] = []
+
+    async def fetch_forever() -> bytes:
+        fetching.append("began")
+        try:
+            await asyncio.Event().wait()
+        finally:
+            fetching.append("ended")
         return b""
 
-    keys = KeySet(forever, "x", refresh_s=600, min_interval_s=30)
+    keys = KeySet(fetch_forever, "x", refresh_s=600, min_interval_s=30)
     await keys.start()
     await asyncio.sleep(0)
     await keys.close()
+    assert fetching == ["began", "ended"]

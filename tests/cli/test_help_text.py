@@ -82,10 +82,13 @@ def test_an_example_is_parsed_when_it_is_pasted(words: str, example: str) -> Non
     bare = re.sub(r'^eval "\$\((.*)\)"$', r"\1", example)
     arguments = cli.command_line(shlex.split(re.split(r" [|<] ", bare)[0])[1:])
     command: Any = PROGRAM
+    path: list[str] = []
     while isinstance(command, TyperGroup) and arguments:
-        command = command.commands[arguments.pop(0)]
-    with command.make_context("llmproxy", arguments):
-        pass
+        path.append(arguments.pop(0))
+        command = command.commands[path[-1]]
+    assert " ".join(path).startswith(words)
+    with command.make_context("llmproxy", arguments) as context:
+        assert context.command is command
 
 
 def test_help_of_a_command_can_be_asked_for_in_three_ways(capsys: pytest.CaptureFixture[str]) -> None:

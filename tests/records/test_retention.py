@@ -164,6 +164,7 @@ def test_what_a_killed_server_left_is_removed_once_it_is_old(tmp_path: Path) -> 
 
 def test_a_directory_that_is_not_there_is_no_fault(tmp_path: Path) -> None:
     Retention(str(tmp_path / "none"), 1.0, 1).run()
+    assert not (tmp_path / "none").exists()
 
 
 def test_two_processes_together_stay_within_the_size_and_remove_nothing_twice(tmp_path: Path) -> None:

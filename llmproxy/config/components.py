@@ -11,7 +11,7 @@ from llmproxy.config.cross_checks import LLM
 from llmproxy.config.document import ConfigNode, below
 from llmproxy.config.override_checks import check_overrides
 from llmproxy.config.problems import Problem
-from llmproxy.config.provider_types import type_with_model
+from llmproxy.config.provider_types import type_meant_by
 from llmproxy.config.schema import MiddlewareEntry
 from llmproxy.config.validate import read_model, wrong_kind
 from llmproxy.dialects import catalog
@@ -126,7 +126,7 @@ def read_component(kind: str, entry: ConfigNode, directory: Path) -> Read[type]:
     try:
         component = find_component(kind, type_.word, directory)
     except RegistryError as error:
-        meant = type_with_model(type_.word) if kind == "providers" else None
+        meant = type_meant_by(type_.word) if kind == "providers" else None
         message = str(error) if meant is None else f"unknown provider type: {type_.word!r}; did you mean {meant!r}?"
         return None, [type_.problem(message, "unknown-type")]
     return component, [

@@ -26,7 +26,10 @@ def _is_litellm(members: Mapping[str, ConfigNode]) -> bool:
 
 
 def _is_claude_code_router(members: Mapping[str, ConfigNode]) -> bool:
-    return bool(members.keys() & {"Providers", "Router"})
+    providers = members.get("Providers")
+    return "Router" in members or (
+        providers is not None and any("api_base_url" in each.members for each in providers.items)
+    )
 
 
 def _is_portkey(members: Mapping[str, ConfigNode]) -> bool:

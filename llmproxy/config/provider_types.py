@@ -9,11 +9,11 @@ from llmproxy.providers.service import Service
 from llmproxy.registry import find_component, names
 
 
-def type_with_model(word: str) -> str | None:
-    """Return the built-in type whose models are called `word`, as in `claude-*`: people write that for the type."""
+def type_meant_by(word: str) -> str | None:
+    """Return the built-in type for which people write `word`: its vendor, or the name of its models (`claude-*`)."""
     for type_ in names("providers"):
         service = service_of(type_)
-        if service is not None and f"{word.lower()}-*" in service.patterns:
+        if service is not None and (word.lower() in service.other_names or f"{word.lower()}-*" in service.patterns):
             return type_
     return None
 

@@ -236,7 +236,11 @@ def wrong_kind(node: ConfigNode, kind: str) -> Problem:
     text = node.value if isinstance(node.value, str) else ""
     hint = "; add a space after the colon" if re.fullmatch(r"\w+:(?!//)\S+", text) and kind == "model" else ""
     if _TYPED_ENTRY.fullmatch(node.key) and re.fullmatch(r"[\w-]+", text):
-        hint = f"; write `type: {text}`"
+        hint = (
+            f"; write `{{name: {text}, type: {text}}}`"
+            if node.key.startswith("providers")
+            else f"; write `type: {text}`"
+        )
     elif node.key.endswith(".api_key") and isinstance(node.value, list):
         hint = "; write several keys in `api_keys`"
     elif kind in ("list", "tuple") and node.members:

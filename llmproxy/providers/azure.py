@@ -50,6 +50,7 @@ class Azure(RefreshingProvider[Token]):
             "azure": Service(
                 origin=None,
                 root="/openai/v1",
+                other_names=("azure-openai", "azure_openai"),
                 roots={"messages": "/anthropic/v1"},
                 beside=frozenset({"openai", "anthropic"}),
                 speaks=_OPENAI | _CLAUDE,

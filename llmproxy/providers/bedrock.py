@@ -71,6 +71,7 @@ class Bedrock(RefreshingProvider[Keys]):
             "bedrock": Service(
                 origin="https://bedrock-runtime.us-east-1.amazonaws.com",
                 root="",
+                other_names=("aws", "amazon"),
                 speaks=_NATIVE | _CLAUDE,
                 by_model=((r"(?i).*claude", _NATIVE | _CLAUDE), ("", _NATIVE)),
                 embeds=(

@@ -172,6 +172,7 @@ class Compatible(HttpProvider):
                 key_env="OPENROUTER_API_KEY",
             ),
             "xai": Service(
+                other_names=("grok", "x-ai"),
                 origin="https://api.x.ai",
                 speaks=frozenset({"chat", "responses", "completions", "openai"}),
                 options=_XAI,

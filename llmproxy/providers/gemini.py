@@ -47,6 +47,7 @@ class Gemini(HttpProvider):
                 roots={"chat": _OPENAI_ROOT, "embeddings": _OPENAI_ROOT},
                 beside=frozenset({"upload", "download", "ws"}),
                 speaks=frozenset({_GEMINI}),
+                other_names=("google", "google-ai"),
                 patterns=("gemini-*", "gemma-*", "imagen-*", "veo-*", "learnlm-*", "lyria-*"),
                 key_env="GEMINI_API_KEY",
                 base_url_env="GOOGLE_GEMINI_BASE_URL",

@@ -48,7 +48,7 @@ class Service:
     query in which its clients send credentials. `switches` are settings that are `true` where a variable is set, by
     their keys, unless there is a key. `uses_variable` says whether it takes a variable, by its name and the
     values of all (empty where they are not set): SDKs have switches that give a key to another service. `hosts` are
-    the ends of the hosts that all its services have.
+    the ends of the hosts that all its services have. `other_names` are words that people write for the type.
     """
 
     origin: str | None
@@ -58,6 +58,7 @@ class Service:
     beside: frozenset[str] = frozenset()
     speaks: frozenset[str]
     patterns: tuple[str, ...] = ()
+    other_names: tuple[str, ...] = ()
     key_env: str | None = None
     base_url_env: str | None = None
     key_header: str = "Authorization"

@@ -29,6 +29,12 @@ def test_a_strange_key_among_our_own_is_a_mistake_in_our_file(tmp_path: Path) ->
     assert problem.code == "unknown-key" and problem.key == "model_list"
 
 
+def test_a_section_in_capitals_is_a_mistake_in_our_file(tmp_path: Path) -> None:
+    (tmp_path / "x.yaml").write_text("Providers: [{name: a, type: stub}]\n")
+    problems = load("x.yaml", directory=tmp_path, environ={}).problems
+    assert "unknown key; did you mean 'providers'?" in [each.message for each in problems if each.key == "Providers"]
+
+
 def test_older_settings_are_still_ours(tmp_path: Path) -> None:
     (tmp_path / "x.yaml").write_text("general_settings: {bind_port: 5000}\nproviders: [{name: a, type: stub}]\n")
     assert load("x.yaml", directory=tmp_path, environ={}).checked().server.port == 5000

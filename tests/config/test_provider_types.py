@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from llmproxy.config.provider_types import service_of, type_with_model
+import pytest
+
+from llmproxy.config.provider_types import service_of, type_meant_by
 
 
 def test_each_built_in_type_that_is_called_over_http_has_a_row() -> None:
@@ -11,9 +13,17 @@ def test_each_built_in_type_that_is_called_over_http_has_a_row() -> None:
     assert service_of("stub") is None and service_of("path/file.py:Own") is None
 
 
-def test_the_name_of_a_model_stands_for_the_type_that_has_it() -> None:
-    assert (type_with_model("claude"), type_with_model("GPT"), type_with_model("nobody")) == (
-        "anthropic",
-        "openai",
-        None,
-    )
+@pytest.mark.parametrize(
+    ("word", "type_"),
+    [
+        ("claude", "anthropic"),
+        ("GPT", "openai"),
+        ("google", "gemini"),
+        ("aws", "bedrock"),
+        ("azure-openai", "azure"),
+        ("grok", "xai"),
+        ("nobody", None),
+    ],
+)
+def test_the_name_of_a_vendor_or_model_stands_for_the_type(word: str, type_: str | None) -> None:
+    assert type_meant_by(word) == type_

@@ -7,6 +7,7 @@ environment says how the interpreter itself is to start, the start is a cold one
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import gc
 import importlib
@@ -31,6 +32,7 @@ _OF_THE_INTERPRETER = ("PYTHON", "LC_", "LANG", "LD_", "MALLOC_")
 _ORDINARY = frozenset(("PYTHONPATH", "PYTHONUTF8", "PYTHONUNBUFFERED"))
 _READ_BYTES = 64 * 1024
 _PID_BYTES = 4
+_END_S = 60.0
 
 
 class WarmProcess:
@@ -95,7 +97,14 @@ def _parent() -> tuple[socket.socket, subprocess.Popen[bytes]]:
         command = [sys.executable, "-m", __name__, str(theirs.fileno())]
         inherited = (theirs.fileno(),)
         parent = subprocess.Popen(command, cwd=_ROOT, env=environment, pass_fds=inherited, stdin=subprocess.DEVNULL)
+    atexit.register(_end, ours, parent)
     return ours, parent
+
+
+def _end(connection: socket.socket, parent: subprocess.Popen[bytes]) -> None:
+    """End the process that forks before the interpreter complains that it is left."""
+    connection.close()
+    parent.wait(_END_S)
 
 
 def _serve(connection: socket.socket) -> None:

@@ -117,7 +117,7 @@ class Breaker:
             self._open(now_s, min(settings.recovery_s, settings.max_recovery_s))
 
     def retry_now(self, now_s: float) -> None:
-        """Let the next call be the probe: something says that the target is well again."""
+        """Let the next call be the probe: something says that the target is healthy again."""
         if self.state == "open":
             self.retry_s = min(self.retry_s, now_s)
 

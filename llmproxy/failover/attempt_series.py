@@ -149,7 +149,7 @@ class AttemptSeries:
         ]
 
     async def _turn(self, targets: Sequence[Target], most: int) -> int:
-        """Make a pass. Where all targets that are well are at their limit, or others wait for that, wait in line."""
+        """Make a pass. Where all healthy targets are at their limit, or others wait for that, wait in line."""
         lines, route = self._failover.health.lines, self._route.name
         if not lines.waiting or lines.is_empty(route):
             made = await self._pass(targets, most)
@@ -189,8 +189,8 @@ class AttemptSeries:
         return max(rest_until_s, self._rest_s.get(id(target), 0.0))
 
     def _limited_s(self, targets: Sequence[Target]) -> float | None:
-        """Return how long the first of the targets that are well was at its limit when the last pass began; None where
-        none was. A target that is free since was not called by that pass, and must not look like one that failed."""
+        """Return how long the first of the healthy targets was at its limit when the last pass began; None where none
+        was. A target that is free since was not called by that pass, and must not look like one that failed."""
         began_s = self._pass_began_s
         waits = [
             max(target.health.limits.rest_until_s, self._full_until_s.get(id(target), 0.0)) - began_s
@@ -207,7 +207,7 @@ class AttemptSeries:
         return self._last.verdict in ("failed", "unable")
 
     async def _pass(self, targets: Sequence[Target], most: int) -> int:
-        """Call each of `targets` that is well, in the order of the strategy, until one answers; at most so many. Return
+        """Call each healthy one of `targets`, in the order of the strategy, until one answers; at most so many. Return
         the number of calls."""
         failover = self._failover
         self._pass_began_s = failover.now()
@@ -242,7 +242,7 @@ class AttemptSeries:
 
     async def _call(self, target: Target) -> AttemptOutcome | None:
         """Make one attempt, and take note of how it went. Return None where it cannot be made now: the target is at its
-        limit, or others are finding out whether it is well."""
+        limit, or others are finding out whether it is healthy."""
         health, taking, probe = target.health, None, False
         if target.limit is not None and (taking := await self._take(target)) is None:
             return None

@@ -1,4 +1,4 @@
-"""What an attempt says of the health of its target: whether it is well, and what is left of its limits.
+"""What an attempt says of the health of its target: whether it is healthy, and what is left of its limits.
 
 Begin reading at `note_health`.
 """
@@ -17,7 +17,7 @@ _OTHERS_PROBE_S = 1.0
 
 
 async def enter_probe(health: Health, target: TargetHealth, now: Callable[[], float]) -> bool:
-    """Return whether a call may find out whether a target is well again: one at a time, of all processes."""
+    """Return whether a call may find out whether a target is healthy again: one at a time, of all processes."""
     breaker = target.breaker
     if not breaker.enter(now()):
         return False
@@ -45,7 +45,7 @@ def note_rest(health: Health, target: Target, attempted: Attempted, now_s: float
 
 
 def note_health(target: TargetHealth, exchange: Exchange, attempted: Attempted, now_s: float, *, probe: bool) -> None:
-    """Tell the health of a target how an attempt went. One at its limit, which says until when, is well."""
+    """Tell the health of a target how an attempt went. One at its limit, which says until when, is healthy."""
     if attempted.verdict == "failed" and not attempted.at_limit and not attempted.call.given_up:
         target.breaker.fail(now_s, probe=probe)
     elif not attempted.answered:

@@ -18,7 +18,7 @@ from llmproxy.target import Target
 def order_targets(
     exchange: Exchange, route: Route, targets: Sequence[Target], health: Health, now: Callable[[], float]
 ) -> Iterable[Target]:
-    """Return the targets that are well in the order of the strategy, those of weight 0 behind all others. In front
+    """Return the healthy targets in the order of the strategy, those of weight 0 behind all others. In front
     stand those that sealed the thinking in the history; for them the strategy is not consulted."""
     if health.out:
         now_s = now()

@@ -43,8 +43,8 @@ AttemptOutcome = Literal["done", "failed", "unable", "refused"]
 """The verdict on an attempt.
 
 `done`: the client gets it. `failed`: another call may succeed, and this counts against the target. `unable`: the target
-is well, but cannot take this content. `refused`: the same call with another credential may succeed, or without thinking
-whose seals nobody here knows.
+is healthy, but cannot take this content. `refused`: the same call with another credential may succeed, or without
+thinking whose seals nobody here knows.
 """
 
 

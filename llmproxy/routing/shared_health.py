@@ -1,6 +1,6 @@
 """Shares with other processes which targets are out or at their limit, through a store.
 
-Requests never wait for it, except for one that would find out whether a target is well again: only one process does
+Requests never wait for it, except for one that would find out whether a target is healthy again: only one process does
 that at a time. What happens here is stored soon, what happened elsewhere is read twice a second. While the store does
 not answer this process decides alone, and afterwards stores what it knows. Begin reading at `SharedHealth.sync`.
 """
@@ -65,7 +65,7 @@ class SharedHealth:
         self._later(target, "limits", partial(self._store.rest, target.name, seconds))
 
     async def may_probe(self, target: TargetHealth) -> bool:
-        """Return whether this process may find out whether a target is well; another one may be doing it."""
+        """Return whether this process may find out whether a target is healthy; another one may be doing it."""
         try:
             return await self._store.probe(target.name, PROBE_S)
         except StoreFault:

@@ -1,4 +1,4 @@
-"""The facet `BreakerStore`: which targets are out, shared by all processes, and who may find out whether one is well.
+"""The facet `BreakerStore`: which targets are out, shared by all processes, and who may test one.
 
 A target is out from `trip` until `reset`; once its time is over, `probe` lets one process at a time call it. Begin
 reading at `BreakerStore`. `OutageRow` is the arithmetic for the stores that do it in Python.
@@ -69,7 +69,7 @@ class BreakerStore(Facet):
 
     @abstractmethod
     async def probe(self, target: str, lease_s: float) -> bool:
-        """Return whether this process may call a target now, to find out whether it is well: one at a time, for
+        """Return whether this process may call a target now, to find out whether it is healthy: one at a time, for
         `lease_s` seconds or until it says how that went. True for a target that is not out."""
 
     @abstractmethod

@@ -1,4 +1,4 @@
-"""The pages that say whether the server is well: `/health` for people, `/healthz`, `/livez` and `/readyz` for probes.
+"""Pages that say whether the server is healthy: `/health` for people, `/healthz`, `/livez` and `/readyz` for probes.
 
 A server that is degraded still serves, so that only one that stops, or that can call no provider at all, is a 503.
 Begin reading at `HealthPages`.

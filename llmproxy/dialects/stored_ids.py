@@ -35,9 +35,10 @@ _TOP = ("previous_response_id", "conversation", "container", "cachedContent", "c
 _NESTED = (b'file_id"', b'ileUri"', b"vector_store_id")
 # Fields of answers that hold what was made. Names of Google's are paths.
 _MADE = re.compile(
-    rb'"(?:id|name|(?:output|error|result|input)_file_id|output_file|file_id|vector_store_id)"\s*:\s*"([^"\\]{6,200})"'
+    rb'"(?:id|(?:output|error|result|input)_file_id|output_file|file_id|vector_store_id)"\s*:\s*"([^"\\]{1,200})"'
+    rb'|"name"\s*:\s*"([^"\\]{6,200})"'
 )
-_CONVERSATION = re.compile(rb'"conversation"\s*:\s*\{\s*"id"\s*:\s*"([^"\\]{6,200})"')
+_CONVERSATION = re.compile(rb'"conversation"\s*:\s*\{\s*"id"\s*:\s*"([^"\\]{1,200})"')
 
 
 def ids_in_request(
@@ -61,7 +62,7 @@ def ids_in_request(
 def ids_in_answer(body: bytes, *, first: bool) -> list[str]:
     """Return the ids in the beginning of an answer. With `first` only what was made itself, and its conversation: an
     answer of a model has many that nobody asks for."""
-    found = _MADE.findall(body)
+    found = [made or named for made, named in _MADE.findall(body)]
     if first:
         found = [*found[:1], *_CONVERSATION.findall(body)[:1]]
     return _shortened(_texts(found))

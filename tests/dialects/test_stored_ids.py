@@ -56,4 +56,5 @@ def test_answers_say_what_was_made() -> None:
     assert ids_in_answer(event, first=True) == ["resp_1", "conv_1"]
     listed = b'{"data":[{"id":"batch_1","output_file_id":"file-out"},{"id":"batch_2","output_file_id":null}]}'
     assert ids_in_answer(listed, first=False) == ["batch_1", "file-out", "batch_2"]
+    assert ids_in_answer(b'{"id": "vs_1", "name": "mine"}', first=False) == ["vs_1"]
     assert ids_in_answer(b'{"name": "cachedContents/k3y789", "model": "models/g"}', first=False) == ["k3y789"]

@@ -15,14 +15,13 @@ from typing import Any, Protocol, TypeAlias
 SEAL_CHARACTERS = 200
 """How many characters of a seal are looked at. What is random in those of all known vendors stands further ahead."""
 
-SHORTEST = 20
-"""Shorter ones are no seals: translation writes the name of a field, or nothing, in their place."""
-
 SEAL_PATTERN = rb"([A-Za-z0-9+/_-]{0,%d}+)" % SEAL_CHARACTERS
 """The pattern of a seal's beginning: base64 of either alphabet, without its padding."""
 
 _SEAL = re.compile(SEAL_PATTERN)
 _STANDARD = bytes.maketrans(b"-_", b"+/")
+# Translation writes the name of a field of chat, or nothing, where thinking that is not sealed needs a seal.
+_NO_SEALS = frozenset((b"", *(name.encode().translate(_STANDARD) for name in ("reasoning_content", "reasoning"))))
 
 Foreign: TypeAlias = Callable[[object], bool]
 """Returns whether the target refuses a seal, which may be any JSON value."""
@@ -70,6 +69,11 @@ def beginning(seal: object) -> bytes:
 def standard(seal: bytes) -> bytes:
     """Return the beginning of a seal in the usual alphabet."""
     return seal.translate(_STANDARD)
+
+
+def is_seal(known_by: bytes) -> bool:
+    """Return whether a vendor made what has this beginning, and not translation, or a service that signs nothing."""
+    return known_by not in _NO_SEALS
 
 
 def numbered(value: object) -> Iterator[tuple[int, Any]]:

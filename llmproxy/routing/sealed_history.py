@@ -22,7 +22,7 @@ from llmproxy.body import Body
 from llmproxy.call import Call
 from llmproxy.dialects import catalog
 from llmproxy.dialects.dialect import Dialect
-from llmproxy.dialects.sealed_thinking import SEAL_CHARACTERS, SHORTEST, Foreign, SealedThinking, beginning, standard
+from llmproxy.dialects.sealed_thinking import SEAL_CHARACTERS, Foreign, SealedThinking, beginning, is_seal, standard
 from llmproxy.errors import BadRequest
 from llmproxy.exchange import Exchange
 from llmproxy.routing.affinity import affinity_key
@@ -87,7 +87,7 @@ class SealedHistories:
         assert sealed is not None, "otherwise nothing is known"
         seal, call_id = _last_names(raw, sealed, may_have=sealed.mark in raw)
         identity = identity_of(exchange)
-        is_sealed = seal is not None and len(seal) >= SHORTEST
+        is_sealed = seal is not None and is_seal(seal)
         names = [name for name in (call_id, _seal_name(seal) if seal and is_sealed else None) if name]
         makers = await self._makers(identity, names)
         maker = next((makers[name] for name in names if name in makers), None)
@@ -248,8 +248,8 @@ class _Scan:
                 if match.end() == len(data) and len(seal) < SEAL_CHARACTERS:
                     self._tail = data[match.start() :]
                     return names
-                if len(seal) >= SHORTEST:
-                    names.append(_seal_name(standard(seal)))
+                if is_seal(seal := standard(seal)):
+                    names.append(_seal_name(seal))
                 end = match.end()
         if self._calls:
             names += [f"call:{match[1].decode('utf-8', 'replace')}" for match in _MADE.finditer(data)]
@@ -330,7 +330,7 @@ def _last(pattern: re.Pattern[bytes], raw: bytes, start: int) -> re.Match[bytes]
 def _seals(raw: bytes, pattern: re.Pattern[bytes]) -> list[bytes]:
     """Return the last seals in a body."""
     found = dict.fromkeys(standard(_seal_in(match)) for match in pattern.finditer(raw))
-    return [seal for seal in found if len(seal) >= SHORTEST][-MOST_SEALS:]
+    return [seal for seal in found if is_seal(seal)][-MOST_SEALS:]
 
 
 def _without(held: Body, sealed: SealedThinking, foreign: Foreign, model: str) -> tuple[Body, list[str]]:

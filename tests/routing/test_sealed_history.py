@@ -83,6 +83,21 @@ async def test_a_conversation_goes_to_who_sealed_its_last_thinking() -> None:
     assert await find(histories, asking()) is None
 
 
+@pytest.mark.parametrize("seal", ["s", "sig_1", "reasoning"])
+async def test_what_a_vendor_calls_a_seal_is_one_however_short(seal: str) -> None:
+    """But not what translation writes in its place."""
+    histories = SealedHistories(MemoryBlobs(1 << 20))
+    await learn(histories, asking(), plain(seal))
+    exchange = asking(block(seal))
+    history = await find(histories, exchange)
+    assert history is not None
+    known = seal != "reasoning"
+    assert history.first([WEST, EAST], "m") == ([EAST] if known else [])
+    call = Call(target=EAST, model=EAST.model)
+    body = await history.body_for(exchange, call, dialect(exchange))
+    assert (body is None) is known and call.dropped == ([] if known else ["messages[1].content[0]"])
+
+
 async def test_the_maker_stands_before_others_that_accept_its_seals_and_reserves_stand_behind() -> None:
     histories = SealedHistories(MemoryBlobs(1 << 20))
     await learn(histories, asking(), plain(SEAL))

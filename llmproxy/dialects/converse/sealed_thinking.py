@@ -13,10 +13,10 @@ from llmproxy.dialects.claude_thinking import without_thinking
 from llmproxy.dialects.lenient_json import objects
 from llmproxy.dialects.sealed_thinking import (
     SEAL_PATTERN,
-    SHORTEST,
     Foreign,
     SealedThinking,
     beginning,
+    is_seal,
     without_blocks,
 )
 
@@ -46,7 +46,7 @@ def _is_refused(block: object, foreign: Foreign, model: str) -> bool:
         return False
     text = reasoning.get("reasoningText")
     seal = text.get("signature") if isinstance(text, dict) else reasoning.get("redactedContent")
-    if len(beginning(seal)) < SHORTEST:
+    if not is_seal(beginning(seal)):
         return is_claude(model)
     return foreign(seal)
 

@@ -15,10 +15,10 @@ from llmproxy.dialects.claude_thinking import without_thinking
 from llmproxy.dialects.lenient_json import objects
 from llmproxy.dialects.sealed_thinking import (
     SEAL_PATTERN,
-    SHORTEST,
     Foreign,
     SealedThinking,
     beginning,
+    is_seal,
     without_blocks,
 )
 
@@ -48,7 +48,7 @@ def _is_refused(block: object, foreign: Foreign, model: str) -> bool:
     if not isinstance(block, dict) or block.get("type") not in _KINDS:
         return False
     seal = block.get("data" if block["type"] == "redacted_thinking" else "signature")
-    if len(beginning(seal)) < SHORTEST:  # translation wrote it, or a service that signs nothing
+    if not is_seal(beginning(seal)):  # translation wrote it, or a service that signs nothing
         return is_claude(model)
     return foreign(seal)
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from llmproxy.dialects.sealed_thinking import SEAL_PATTERN, SHORTEST, Foreign, SealedThinking, beginning, numbered
+from llmproxy.dialects.sealed_thinking import SEAL_PATTERN, Foreign, SealedThinking, beginning, is_seal, numbered
 from llmproxy.errors import Untranslatable
 
 _COMPACTION = "compaction"
-_PATTERN = re.compile(rb'"encrypted_content"\s*:\s*"%b|"id"\s*:\s*"(rs_[A-Za-z0-9+/_-]{17,197})' % SEAL_PATTERN)
+_PATTERN = re.compile(rb'"encrypted_content"\s*:\s*"%b|"id"\s*:\s*"(rs_[A-Za-z0-9+/_-]{1,197})' % SEAL_PATTERN)
 
 
 def leave_out(body: dict[str, Any], foreign: Foreign, model: str) -> list[str]:
@@ -39,7 +39,7 @@ def leave_out(body: dict[str, Any], foreign: Foreign, model: str) -> list[str]:
 
 def _seal(item: dict[str, Any]) -> object:
     content = item.get("encrypted_content")
-    return content if len(beginning(content)) >= SHORTEST else item.get("id")
+    return content if is_seal(beginning(content)) else item.get("id")
 
 
 def _is_output(item: object) -> bool:

@@ -8,7 +8,7 @@ YAML 1.2 (`on`, `1:30` and `2024-10-21` are text). A number keeps its spelling f
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -35,9 +35,9 @@ class ConfigNode:
     """One value of the tree.
 
     `key` is its path as the user wrote it, `key_mark` the position of its key. `text` is the spelling of a plain
-    scalar. `blank` means that the key has no value, `literal` that `${...}` in it is not expanded, `stand_in` that it
-    replaces a missing variable. `variables` names the variables it comes from, such as "environment variable X",
-    `defaulted` the missing ones whose default it is.
+    scalar, `folded` means that this goes on in further lines. `blank` means that the key has no value, `literal` that
+    `${...}` in it is not expanded, `stand_in` that it replaces a missing variable. `variables` names the variables it
+    comes from, such as "environment variable X", `defaulted` the missing ones whose default it is.
     """
 
     value: Scalar | list[ConfigNode] | dict[str, ConfigNode]
@@ -45,6 +45,7 @@ class ConfigNode:
     key: str = ""
     key_mark: Mark | None = None
     text: str | None = None
+    folded: bool = False
     blank: bool = False
     literal: bool = False
     stand_in: bool = False
@@ -203,6 +204,15 @@ def parse_yaml(text: str, source: str) -> tuple[ConfigNode | None, list[Problem]
         return None, [*builder.problems, error.problem]
 
 
+def check_folded(node: ConfigNode) -> Iterator[Problem]:
+    """Yield a warning for each text that goes on in the next line without quotes. YAML joins the lines."""
+    if node.folded:
+        message = "goes on in the next line; correct its indentation, add a missing `- `, or put the text in quotes"
+        yield Problem(mark=node.mark, key=node.key, message=message, code="several-lines", severity="warning")
+    for each in (*node.members.values(), *node.items):
+        yield from check_folded(each)
+
+
 class _Loader(yaml.SafeLoader):
     """SafeLoader with the plain words of YAML 1.2's core schema."""
 
@@ -287,6 +297,7 @@ class _TreeBuilder:
             result.value = node.value
         if not isinstance(result.value, str):
             result.text = node.value
+        result.folded = node.style is None and node.end_mark.line > node.start_mark.line
         result.blank = result.value is None and not node.value
 
     def _mapping(self, node: yaml.MappingNode, key: str) -> dict[str, ConfigNode]:

@@ -17,7 +17,7 @@ from llmproxy.config import cross_checks, implicit_providers, legacy_keys
 from llmproxy.config.auth import KeyConfig
 from llmproxy.config.auth_checks import check_auth
 from llmproxy.config.components import read_llm, read_middlewares, read_providers
-from llmproxy.config.document import ConfigNode, from_python, read
+from llmproxy.config.document import ConfigNode, check_folded, from_python, read
 from llmproxy.config.environment import Environment, read_dotenv
 from llmproxy.config.keys_file import read_keys_file
 from llmproxy.config.legacy_limits import overlay_limits
@@ -198,6 +198,7 @@ class _Loading:
         for each in overrides:
             apply_override(top, each)
         self._problems += _drop_lone_key(top)
+        self._problems += check_folded(top)
         self._problems += expand_values(top, self._environment, lenient=self._no_env)
         self._problems += check_pasted_keys(top)
         self._problems += unfold_stores(top, self._directory)

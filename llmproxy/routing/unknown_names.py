@@ -7,7 +7,7 @@ hardly anybody asks for. Only requests that have failed come here.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 from llmproxy.dialects import catalog
 from llmproxy.dialects.rest_calls import ANY_METHOD
@@ -19,7 +19,7 @@ from llmproxy.target import Provider, is_pattern
 _MAX_NAMES = 40
 # How many patterns of one provider are listed: OpenAI has fifteen, most of them for models that nobody chats with.
 _MAX_PATTERNS = 4
-_LONGEST_PATH = 1000
+_LONGEST = 1000  # characters of what clients send that are compared with names
 _WORD = re.compile(r"[A-Za-z]+")
 _LITERAL = re.compile(r"[^*?\[]*")
 
@@ -53,24 +53,25 @@ def _model_hint(model: str, routes: Sequence[Route], providers: Sequence[Provide
     exact += [pattern for provider in providers for pattern in provider.patterns if not is_pattern(pattern)]
     if near := nearest(model, exact):
         return f"Did you mean {quote(near)}? "
-    for pattern, name in _patterns_like(model, providers):
+    if (like := _nearest_pattern(model, providers)) is not None:
+        pattern, name = like
         return f"Did you mean a name like {pattern!r}, or {quote(f'{name}/{model}')}? "
     return f"To choose the provider, name it: {quote(f'{names[0]}/{model}')}. " if names else ""
 
 
-def _patterns_like(model: str, providers: Sequence[Provider]) -> Iterable[tuple[str, str]]:
-    """Yield the pattern whose beginning is nearest to that of `model`, with its provider: `gpt-*` for `gpt4o`."""
+def _nearest_pattern(model: str, providers: Sequence[Provider]) -> tuple[str, str] | None:
+    """Return the pattern whose beginning is nearest to that of `model`, with its provider: `gpt-*` for `gpt4o`."""
     beginning = _WORD.match(model)
     if beginning is None:
-        return
+        return None
     known = {
         _literal(pattern): (pattern, provider.name)
         for provider in reversed(providers)
         for pattern in reversed(provider.patterns)
         if is_pattern(pattern) and _literal(pattern)
     }
-    if near := nearest(beginning[0][:_LONGEST_PATH], list(known)):
-        yield known[near]
+    near = nearest(beginning[0][:_LONGEST], list(known))
+    return known[near] if near else None
 
 
 def _literal(pattern: str) -> str:
@@ -97,14 +98,13 @@ def _methods(full_path: str) -> list[str]:
     paths = (full_path, catalog.below_root(full_path), full_path.removeprefix("/openai-proxy"))
     if ":" in full_path and catalog.is_call("POST", full_path):  # not the model `gemini-x:generateContent`
         return ["POST"]
-    find: Callable[[str, str], object] = catalog.find
-    found = [method for method in ANY_METHOD if any(path and find(method, path) is not None for path in paths)]
+    found = [method for method in ANY_METHOD if any(path and catalog.find(method, path) is not None for path in paths)]
     reads = catalog.is_model(full_path) and "GET" not in found  # a page of ours, whatever providers have there
     return ["GET", *found] if reads else found
 
 
 def _path_hint(full_path: str, providers: Iterable[str]) -> str:
-    if close := nearest(full_path[:_LONGEST_PATH], catalog.client_paths()):
+    if close := nearest(full_path[:_LONGEST], catalog.client_paths()):
         return f"Did you mean POST {close}?"
     prefixes = ", ".join(f"/{each}/" for each in providers)
     return f"Paths of providers begin with {prefixes}; /docs lists all others" if prefixes else "See /docs"

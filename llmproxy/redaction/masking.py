@@ -17,7 +17,7 @@ from llmproxy.errors import BadRequest
 from llmproxy.exchange import Exchange
 from llmproxy.redaction.json_escapes import has_escapes, unescape
 from llmproxy.redaction.names import MASK, redact_url
-from llmproxy.redaction.secrets import secret_header, secret_value, secrets_of, with_credentials
+from llmproxy.redaction.secrets import MOST_SENT, longest, secret_header, secret_value, secrets_of, with_credentials
 from llmproxy.wire.repeated_json import ReadObject
 
 _MASK = MASK.encode()
@@ -54,6 +54,8 @@ _URL = re.compile(
 )
 _SCHEME = re.compile(rb"[a-z][a-z0-9+.-]*\Z", re.IGNORECASE)
 _SCHEME_BYTES = 20
+# What is found in a body is remembered where it takes hardly more than the body: a find takes some 150 bytes.
+_FEWEST_BYTES = 64
 # A shorter beginning of a secret, at the end of a body that was cut off, is no evidence.
 _SHORTEST_BEGINNING = 4
 
@@ -147,12 +149,14 @@ def _new_edits(
                 for edit in earlier.edits
                 if edit.start + read.moved >= end
             ]
-    read.derived[name] = _Found(forms, edits)
+    if len(edits) * _FEWEST_BYTES <= len(data):
+        read.derived[name] = _Found(forms, edits)
     return edits
 
 
-def find_credentials(parts: list[bytes], read: ReadObject | None = None) -> Iterator[str]:
-    """Yield the values of members of one body whose names mark credentials; `read` as in `mask_parts`."""
+def find_credentials(parts: list[bytes], read: ReadObject | None = None) -> list[str]:
+    """Return the values of members of one body whose names mark credentials, of too many the longest; `read` as in
+    `mask_parts`."""
     data = parts[0] if len(parts) == 1 else b"".join(parts)
     if read is not None and read.data is data:
         values = [data[edit.start : edit.end] for edit in _new_edits(read, _credentials)]
@@ -161,11 +165,15 @@ def find_credentials(parts: list[bytes], read: ReadObject | None = None) -> Iter
     else:
         data = unescape(data).data if has_escapes(data) else data
         values = [data[edit.start : edit.end] for edit in _members(data)]
-    for value in values:
-        try:
-            yield str(msgspec.json.decode(b'"%b"' % value))
-        except ValueError:
-            yield value.decode("utf-8", "replace")
+    texts = [_text(value) for value in values]
+    return texts if len(texts) <= MOST_SENT else list(longest(set(texts)))
+
+
+def _text(value: bytes) -> str:
+    try:
+        return str(msgspec.json.decode(b'"%b"' % value))
+    except ValueError:
+        return value.decode("utf-8", "replace")
 
 
 def _credentials(data: bytes, forms: Sequence[bytes] = ()) -> list[Edit]:
@@ -182,7 +190,7 @@ def all_secrets_of(exchange: Exchange) -> tuple[str, ...]:
     except BadRequest:
         return secrets
     read = body.read
-    values = list(find_credentials([data[:_READ_BYTES] if read is None else data], read))
+    values = find_credentials([data[:_READ_BYTES] if read is None else data], read)
     return with_credentials(secrets, values) if values else secrets
 
 

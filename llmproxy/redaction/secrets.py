@@ -11,8 +11,9 @@ import base64
 import binascii
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence, Set
+from collections.abc import Collection, Iterable, Iterator, Sequence, Set
 from functools import lru_cache
+from heapq import nlargest
 from urllib.parse import quote, quote_plus, unquote, unquote_plus
 
 from llmproxy.exchange import Exchange
@@ -24,6 +25,12 @@ _NOTE = "llmproxy.secrets"
 _SHORTEST = 6
 # The base64 of a shorter one could be found by chance.
 _SHORTEST_BASE64 = 12
+MOST_SENT = 50
+"""No client sends so many credentials. Each stands for up to twenty forms that are searched for."""
+# Only attacks send more letters of credentials, and what is derived from them takes up to twenty times as much.
+_MOST_CACHED_LETTERS = 4096
+# Finding out which forms contain others takes the square of their number.
+_MOST_COMPARED = 100
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
 # Placeholders for a key that is required and not used, from the documentation of Ollama and LM Studio.
 PLACEHOLDER_KEYS = frozenset(("anything", "lm-studio", "no-key", "no-key-required", "not-needed", "ollama", "unused"))
@@ -60,12 +67,12 @@ def secrets_of(exchange: Exchange) -> tuple[str, ...]:
     cached = exchange.notes.get(_NOTE)
     if isinstance(cached, tuple):
         return cached
-    values = _sent(exchange)
+    values = longest(_sent(exchange))
     if exchange.target is not None:
         values.update(exchange.target.provider.secrets)
     for target in exchange.route.targets if exchange.route else ():
         values.update(target.provider.secrets)
-    secrets = _known(frozenset(values))
+    secrets = _known(frozenset(values)) if _are_few(values) else _real(values)
     if exchange.ended_s is not None:  # before the end another provider may be called
         exchange.notes[_NOTE] = secrets
     return secrets
@@ -74,6 +81,17 @@ def secrets_of(exchange: Exchange) -> tuple[str, ...]:
 def with_credentials(secrets: tuple[str, ...], values: Iterable[str]) -> tuple[str, ...]:
     """Return `secrets` and those in `values`, each of which could be the value of an Authorization header."""
     return _real({*secrets, *(part for value in values for part in _values("authorization", value))})
+
+
+def longest(values: Set[str]) -> set[str]:
+    """Return those of `values`, which a client sent, that are searched for everywhere: the longest, where it sent more
+    than anybody needs."""
+    return set(values) if len(values) <= MOST_SENT else set(nlargest(MOST_SENT, values, key=len))
+
+
+def _are_few(values: Collection[str]) -> bool:
+    """Return whether what is derived from `values` may stay in memory."""
+    return sum(map(len, values)) <= _MOST_CACHED_LETTERS
 
 
 @lru_cache(maxsize=256)  # clients send the same with every request
@@ -87,11 +105,19 @@ def _real(values: Set[str]) -> tuple[str, ...]:
     return tuple(sorted(real, key=len, reverse=True)) if len(real) > 1 else tuple(real)
 
 
-@lru_cache(maxsize=1024)
-def forms_of(secrets: Sequence[str]) -> tuple[bytes, ...]:
-    """Return the forms of `secrets` in bytes: raw, escaped in JSON, percent-encoded, within something in base64. A form
-    that contains another one is left out: what remains after masking is no secret.
+def forms_of(secrets: tuple[str, ...]) -> tuple[bytes, ...]:
+    """Return the forms of `secrets` in bytes: raw, escaped in JSON, percent-encoded, within something in base64. Of a
+    few, a form that contains another one is left out: what remains after masking is no secret.
     """
+    return _cached_forms(secrets) if _are_few(secrets) else _forms(secrets)
+
+
+@lru_cache(maxsize=1024)
+def _cached_forms(secrets: tuple[str, ...]) -> tuple[bytes, ...]:
+    return _forms(secrets)
+
+
+def _forms(secrets: tuple[str, ...]) -> tuple[bytes, ...]:
     candidates: set[bytes] = set()
     for secret in secrets:
         raw = secret.encode("utf-8", "surrogateescape")
@@ -100,6 +126,8 @@ def forms_of(secrets: Sequence[str]) -> tuple[bytes, ...]:
             candidates.update(_escaped(raw))
         if len(raw) >= _SHORTEST_BASE64:
             candidates.update(_in_base64(raw))
+    if len(candidates) > _MOST_COMPARED:
+        return tuple(sorted(candidates, key=len))
     forms: list[bytes] = []
     for form in sorted(candidates, key=len):
         if not any(shorter in form for shorter in forms):
@@ -152,11 +180,11 @@ def mask_bytes(data: bytes, secrets: tuple[str, ...]) -> bytes:
 
 
 def _hide_escaped(data: bytes, forms: Sequence[bytes]) -> bytes:
-    """Return `data` with MASK where one of `forms` stands with escapes. `data` is copied once for each form: an answer
-    of a megabyte may repeat a secret thousands of times.
+    """Return `data` with MASK where one of `forms` stands with escapes. `data` is copied once for each form that is
+    there: an answer of a megabyte may repeat a secret thousands of times.
     """
+    plain = unescape(data)
     for form in forms:
-        plain = unescape(data)
         at, end = plain.data.find(form), 0
         pieces: list[bytes] = []
         while at >= 0:
@@ -165,6 +193,7 @@ def _hide_escaped(data: bytes, forms: Sequence[bytes]) -> bytes:
             at = plain.data.find(form, at + len(form))
         if pieces:
             data = b"".join([*pieces, data[end:]])
+            plain = unescape(data)
     return data
 
 
@@ -172,7 +201,7 @@ def _sent(exchange: Exchange) -> set[str]:
     found: set[str] = set()
     for name, value in exchange.headers.items():
         if secret_header(name) or (value.startswith(_SCHEMES) and secret_value(value)):
-            found.update(_values(name, value))
+            found.update(_values(name, value) if len(value) <= _MOST_CACHED_LETTERS else _read(name.lower(), value))
         elif "://" in value:
             found.update(_in_url(value))
     if exchange.query is not None:
@@ -198,7 +227,7 @@ def _fields(query: str) -> Iterator[str]:
             yield from _scoped(decoded)
 
 
-@lru_cache(maxsize=256)  # clients send the same with every request
+@lru_cache(maxsize=256)
 def _values(name: str, value: str) -> tuple[str, ...]:
     return tuple(_read(name.lower(), value))
 

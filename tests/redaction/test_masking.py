@@ -205,6 +205,18 @@ def test_a_body_that_goes_on_is_masked_as_if_it_stood_alone(seed: int) -> None:
     assert masked > 10
 
 
+def test_of_thousands_of_credentials_in_a_body_little_is_kept() -> None:
+    memory = JsonMemory()
+    keys = [{"api_key": f"sk-{number:04}"} for number in range(2000)]
+    raw = json.dumps({"list": keys, "password": "the longest of all"}).encode()
+    read = memory.read(raw, "list")
+    assert read is not None
+    found = find_credentials([raw], read)
+    assert "the longest of all" in found and len(set(found)) == 50
+    assert mask_parts([raw], (), whole=True, read=read) == mask_parts([raw], (), whole=True)
+    assert b"sk-" not in mask_parts([raw], (), whole=True)[0] and "_places" not in read.derived
+
+
 def test_a_secret_that_ends_in_a_new_turn_is_found() -> None:
     memory, secret = JsonMemory(), '"},{"text":"abc'
     forms = forms_of((secret,))

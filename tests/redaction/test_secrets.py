@@ -14,7 +14,15 @@ from llmproxy.exchange import Exchange
 from llmproxy.redaction import secrets
 from llmproxy.redaction.json_escapes import Unescaped, unescape
 from llmproxy.redaction.names import MASK
-from llmproxy.redaction.secrets import forms_of, mask_bytes, mask_text, secret_header, secrets_of, with_credentials
+from llmproxy.redaction.secrets import (
+    MOST_SENT,
+    forms_of,
+    mask_bytes,
+    mask_text,
+    secret_header,
+    secrets_of,
+    with_credentials,
+)
 from llmproxy.route import Route
 from llmproxy.target import Target
 from tests.support.proxy import Scripted
@@ -199,7 +207,32 @@ def test_a_secret_that_is_there_thousands_of_times_takes_no_longer_each_time(mon
     monkeypatch.setattr(secrets, "unescape", unescape_counted)
     written = b"\\u0073k-abcdef at \\u0073k-abcdef, "
     assert mask_bytes(written * 1000, ("sk-abcdef",)) == b"%b at %b, " % (MASK.encode(), MASK.encode()) * 1000
-    assert len(copied) == len(forms_of(("sk-abcdef",))), "one copy for each form"
+    assert len(copied) == 2, "one copy, and one more for the form that is there"
+
+
+def test_of_thousands_of_credentials_of_a_client_the_longest_are_searched_for() -> None:
+    cookies = "; ".join(f"a={number:06}" for number in range(4000)) + "; session=sk-abc-def/ghi"
+    query = "&".join(f"key={number:07}" for number in range(4000))
+    found = secrets_of(exchange(("Cookie", cookies), ("Authorization", "Bearer sk-client-secret"), query=query))
+    assert {"sk-client-secret", "sk-abc-def/ghi"} <= set(found) and len(found) == MOST_SENT
+
+
+def test_what_is_derived_from_much_does_not_stay_in_memory() -> None:
+    forms_of(("sk-short",))
+    caches = (secrets._cached_forms, secrets._known, secrets._values)
+    before = [each.cache_info().currsize for each in caches]
+    long = "k-" * 5000
+    assert long in secrets_of(exchange(("Authorization", f"Bearer {long}")))
+    assert long.encode() in forms_of((long,))
+    assert [each.cache_info().currsize for each in caches] == before
+
+
+def test_many_forms_are_not_compared_with_each_other() -> None:
+    many = tuple([f"k-{number:08}" for number in range(1000)])
+    forms = forms_of((*many, "k-00000000-longer"))
+    assert {b"k-00000000", b"k-00000000-longer", b"k-00000999"} <= set(forms)
+    assert [len(each) for each in forms] == sorted(len(each) for each in forms), "the shortest first"
+    assert forms_of(("abcdef", "abcdefgh")) == (b"abcdef",)
 
 
 def test_a_signature_of_aws_is_masked_whoever_made_it() -> None:

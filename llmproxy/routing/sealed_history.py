@@ -42,7 +42,7 @@ _WINDOW_BYTES = 16 * 1024
 _LARGE_BYTES = 64 * 1024
 _RECENT_BYTES = 2 * 1024 * 1024  # about 5,000 seals
 _TAIL_BYTES = 64  # more than the longest name of a field of seals, with what stands around it
-_MADE = re.compile(rb'"(?:id|call_id|toolUseId)"\s*:\s*"([^"\\]{6,200})"')
+_MADE = re.compile(rb'"(?:id|call_id|toolUseId)"\s*:\s*"([^"\\]{1,200})"')
 
 
 class SealMaker(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):

@@ -6,22 +6,19 @@ this module knows headers, streams, and what must be certain before an answer is
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 from llmproxy.access.identity import identity_of
 from llmproxy.answer import Answer, Headers
 from llmproxy.body import Body
 from llmproxy.call import Call
 from llmproxy.dialects import catalog
-from llmproxy.dialects.codec import Codec
 from llmproxy.dialects.dialect import Dialect, Endpoint
 from llmproxy.dialects.encode_context import NeedsAllMessages
-from llmproxy.dialects.members import parse
 from llmproxy.dialects.model import Media, Request
 from llmproxy.errors import BadRequest, ProxyError, Untranslatable, UpstreamError
 from llmproxy.exchange import Exchange, MemoryBudget
@@ -36,9 +33,10 @@ from llmproxy.translation.embedding_calls import EmbeddingCall, embedding_forms,
 from llmproxy.translation.headers import answer_headers, request_headers
 from llmproxy.translation.reasoning_store import ReasoningStore
 from llmproxy.translation.repeated_turns import KeptTurns
+from llmproxy.translation.request_reader import RequestReader, codec_of, run_by_size
 from llmproxy.translation.token_estimate import estimate_tokens
 from llmproxy.translation.translation import Translation
-from llmproxy.translation.turn_memory import TurnMemory, add_from_path, request_in_call, turns_for
+from llmproxy.translation.turn_memory import TurnMemory, turns_for
 from llmproxy.upstream.media import MediaFetcher
 from llmproxy.wire.framing import Framing
 from llmproxy.wire.http import BODILESS_STATUSES
@@ -46,15 +44,6 @@ from llmproxy.wire.json import read_value
 
 # How much of an error page is read for its message.
 ERROR_BYTES = 1024 * 1024
-# Reading 64 KB of ordinary turns takes 0.6 ms.
-_LARGE_BYTES = 64 * 1024
-
-Input = TypeVar("Input")
-Result = TypeVar("Result")
-
-_NOTE = "llmproxy.request"
-# Members of requests that `conversations.py` handles.
-_STATE = ("previous_response_id", "conversation", "background")
 _A = {"image": "an image", "document": "a document", "audio": "audio", "video": "a video"}
 
 
@@ -69,14 +58,6 @@ class TranslatedCall(NamedTuple):
 
     exchange: Exchange
     translation: Translation
-    turn: Turn | None
-
-
-class _DecodedRequest(NamedTuple):
-    """A request that was decoded from the bytes `raw`."""
-
-    raw: bytes
-    request: Request
     turn: Turn | None
 
 
@@ -100,6 +81,7 @@ class Translator:
     ) -> None:
         conversations = ConversationStore(store)
         self._conversations = Conversations(conversations)
+        self._requests = RequestReader(self._conversations)
         self._conversation_calls = ConversationCalls(conversations)
         self._reasoning = ReasoningStore(store)
         self._budget = budget
@@ -135,7 +117,7 @@ class Translator:
             message = f"The provider {provider!r} of this model cannot count tokens in this dialect"
             raise _not_implemented(f"{message}. For an estimate, set translation.estimate_tokens in the configuration")
         request, _ = await self.request(exchange)
-        tokens = await _run(len(exchange.held.raw), estimate_tokens, request)
+        tokens = await run_by_size(len(exchange.held.raw), estimate_tokens, request)
         headers = Headers([("Content-Type", "application/json"), ("x-llmproxy-estimated", "input_tokens")])
         call.status = 200
         return Answer(status=200, headers=headers, body=count.write(tokens))
@@ -167,11 +149,11 @@ class Translator:
         assert endpoint is not None, "the router chooses targets that can be translated to"
         turns = None
         if not self._strict:
-            turns = turns_for(exchange, _codec(endpoint), model, target.provider.options, _owner(call))
+            turns = turns_for(exchange, codec_of(endpoint), model, target.provider.options, _owner(call))
         kept = None if turns is None else turns.find()
         if turns is not None and kept is not None:
             try:
-                rest, kept = await _run(turns.new_bytes(kept), partial(turns.decode_rest, kept), exchange)
+                rest, kept = await run_by_size(turns.new_bytes(kept), partial(turns.decode_rest, kept), exchange)
                 return await self._prepare(exchange, call, endpoint, rest, turns, kept)
             except (NeedsAllMessages, BadRequest):
                 pass  # the whole request tells what is wrong
@@ -190,11 +172,11 @@ class Translator:
         turn: Turn | None = None,
     ) -> TranslatedCall:
         """Translate `request`, of which the beginning may be `kept`, and keep that of the next one in `turns`."""
-        target, provider = call.target, _codec(endpoint)
+        target, provider = call.target, codec_of(endpoint)
         reasoning = await self._reasoning.fetch(identity_of(exchange), provider.seal, request)
         translation = Translation(
             request,
-            _codec(exchange.endpoint),
+            codec_of(exchange.endpoint),
             provider,
             options=target.provider.options,
             strict=self._strict,
@@ -210,7 +192,7 @@ class Translator:
         view = exchange.view()
         model = target.model or exchange.model or ""
         size_bytes = len(exchange.held.raw) if turns is None or kept is None else turns.new_bytes(kept)
-        view.body = body = Body(await _run(size_bytes, translation.request, model))
+        view.body = body = Body(await run_by_size(size_bytes, translation.request, model))
         if turns is not None and translation.kept is not None and reasoning is not None:
             turns.keep(translation.kept)
         exchange.hold(len(body.raw))
@@ -239,37 +221,7 @@ class Translator:
 
     async def request(self, exchange: Exchange) -> tuple[Request, Turn | None]:
         """Return the client's request in neutral form, decoded once, and its turn. Raises BadRequest."""
-        held = exchange.held
-        known = exchange.notes.get(_NOTE)
-        if isinstance(known, _DecodedRequest) and known.raw is held.raw:
-            return known.request, known.turn
-        exchange.hold(len(held.decoded))  # what the parsed request holds beside the body
-        plain = _plain_request(exchange)
-        request, turn = await self._decode(exchange) if plain is None else (plain, None)
-        exchange.notes[_NOTE] = _DecodedRequest(raw=held.raw, request=request, turn=turn)
-        return request, turn
-
-    async def _decode(self, exchange: Exchange) -> tuple[Request, Turn | None]:
-        held, endpoint = exchange.held, exchange.endpoint
-        codec = _codec(endpoint)
-        body, turn = await _run(len(held.raw), parse, held.decoded), None
-        if endpoint is not None:
-            codec, body = request_in_call(body, endpoint)
-        if endpoint is not None and endpoint.dialect.stateful:
-            body, turn = await self._conversations.begin(exchange, body)
-        try:
-            request = await _run(len(held.raw), codec.decode_request, body)
-        except BadRequest as error:
-            raise error if turn is None else turn.places.correct_error(error) from None
-        add_from_path(request, exchange)
-        if turn is not None:
-            turn.places.correct(request)
-            for name in _STATE:
-                request.extra.pop(name, None)
-            request.echo |= {"previous_response_id": turn.previous}
-            if turn.conversation is not None:
-                request.echo |= {"conversation": {"id": turn.conversation}}
-        return request, turn
+        return await self._requests.read(exchange)
 
     async def answer_stored(self, exchange: Exchange, *, alone: bool) -> Answer | None:
         """Answer a call about a response or a conversation that is stored here; None for what belongs to a provider.
@@ -319,9 +271,9 @@ class Translator:
         body, began_s = await self._read(exchange, answer, REPLY_BYTES), time.monotonic()
         framing = _framing(exchange) if exchange.stream else None
         if framing is not None:
-            content, type_ = await _run(len(body), translation.reply_as_stream, body), framing.content_type
+            content, type_ = await run_by_size(len(body), translation.reply_as_stream, body), framing.content_type
         else:
-            content, type_ = await _run(len(body), translation.reply, body), "application/json"
+            content, type_ = await run_by_size(len(body), translation.reply, body), "application/json"
         exchange.hold(len(content))
         await self._finish(exchange, call)
         if exchange.call is not None:
@@ -331,7 +283,7 @@ class Translator:
 
     async def _finish(self, exchange: Exchange, call: TranslatedCall) -> None:
         """Store what later requests may name of an answer that is whole, and mark it as complete."""
-        translation, provider = call.translation, _codec(call.exchange.endpoint)
+        translation, provider = call.translation, codec_of(call.exchange.endpoint)
         if call.turn is not None and translation.response is not None:
             await self._conversations.finish(call.turn, translation.response)
         made = exchange.call
@@ -414,28 +366,8 @@ def _not_implemented(message: str) -> ProxyError:
     return ProxyError(message, status=501, code="not_implemented", headers=(("x-should-retry", "false"),))
 
 
-async def _run(size_bytes: int, work: Callable[[Input], Result], value: Input) -> Result:
-    """Return `work(value)`; run it in a thread when it works on so many bytes, so that traffic goes on."""
-    if size_bytes <= _LARGE_BYTES:
-        return work(value)
-    return await asyncio.to_thread(work, value)
-
-
-def _plain_request(exchange: Exchange) -> Request | None:
-    """Return a short request that is read in one step; None for any other."""
-    endpoint, raw = exchange.endpoint, exchange.held.decoded
-    if endpoint is None or len(raw) > _LARGE_BYTES or endpoint.form is not None or endpoint.model_in is not None:
-        return None
-    return _codec(endpoint).decode_plain_request(raw)
-
-
 def _owner(call: Call) -> str:
     return catalog.seal_owner(call.target.provider.name, call.model or "")
-
-
-def _codec(endpoint: Endpoint | None) -> Codec:
-    assert endpoint is not None and endpoint.dialect.codec is not None, "only what has a codec is translated"
-    return endpoint.dialect.codec
 
 
 def _framing(exchange: Exchange) -> Framing:

@@ -8,12 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import dataclass, replace
-from typing import Any
 
 import msgspec
 
 from llmproxy.access.identity import identity_of
-from llmproxy.dialects import catalog
 from llmproxy.dialects.codec import Codec
 from llmproxy.dialects.dialect import Endpoint
 from llmproxy.dialects.encode_context import NeedsAllMessages, Options
@@ -21,24 +19,8 @@ from llmproxy.dialects.members import parse
 from llmproxy.dialects.model import Request
 from llmproxy.exchange import Exchange
 from llmproxy.translation.repeated_turns import KeptTurns
+from llmproxy.translation.request_reader import add_from_path, request_in_call
 from llmproxy.wire.repeated_json import ReadObject
-
-
-def request_in_call(body: dict[str, Any], endpoint: Endpoint) -> tuple[Codec, dict[str, Any]]:
-    """Return the request in the decoded body of a call, as its dialect has it, and what decodes it."""
-    count = endpoint.dialect.token_count
-    counted = count is not None and count.path == endpoint.path
-    codec, body = catalog.decoded_call(endpoint.dialect, body, counted=counted)
-    return codec, (body if endpoint.form is None else endpoint.form.own_body(body))
-
-
-def add_from_path(request: Request, exchange: Exchange) -> None:
-    """Put what the client's dialect has in the path into the neutral request."""
-    endpoint = exchange.endpoint
-    if endpoint is not None and endpoint.model_in is not None:
-        request.model = exchange.model or ""
-    if endpoint is not None and endpoint.streams is not None:
-        request.stream = endpoint.streams
 
 
 def turns_for(exchange: Exchange, provider: Codec, model: str, options: Options, owner: str) -> TurnMemory | None:

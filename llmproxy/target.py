@@ -203,6 +203,11 @@ class Provider(ABC):
         """
         return None
 
+    async def refuses_credential(self, answer: Answer) -> bool:
+        """Return whether an answer of status 400 refuses the credential, not the request, as the codes in its body say.
+        Asked where there are several credentials."""
+        return False
+
     def credential_mark(self, request: UpstreamRequest) -> str:
         """Return what tells the credential of `request` from its others, "" where it has one or none: what was made
         with it belongs to it."""

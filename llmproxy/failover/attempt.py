@@ -30,7 +30,7 @@ from llmproxy.wire.retry_after import retry_after_s
 
 _REFUSALS = frozenset((400, 401, 403))
 # Statuses that another credential of the provider may mend: refused, not paid, not allowed, at its limit.
-_AT_LIMIT = 429
+_BAD_REQUEST, _AT_LIMIT = 400, 429
 _OF_CREDENTIAL = frozenset({401, 402, 403, _AT_LIMIT})
 
 
@@ -157,7 +157,9 @@ class Attempts:
         note_limits(call, answer)
         if provider.rotates:
             call.credential = provider.credential_mark(request)
-        if answer.status in _OF_CREDENTIAL:
+        may_refuse = provider.rotates and answer.status == _BAD_REQUEST
+        of_credential = may_refuse and await close_on_failure(provider.refuses_credential(answer), answer)
+        if of_credential or answer.status in _OF_CREDENTIAL:
             rest_s = retry_after_s(answer.headers) or call.used_up_s
             call.other_credential = provider.replace_credential(request, answer.status, rest_s)
             if call.credential and call.credential == exchange.credential and answer.status == _AT_LIMIT:

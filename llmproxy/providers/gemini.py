@@ -10,13 +10,14 @@ import re
 from collections.abc import Mapping
 from typing import ClassVar
 
+from llmproxy.answer import Answer
 from llmproxy.body import Body, StreamedBody
 from llmproxy.client_request import ClientRequest
 from llmproxy.dialects import catalog
 from llmproxy.dialects.encode_context import Options
 from llmproxy.dialects.gemini.named_models import MARK, renamed_members
 from llmproxy.providers.base import HttpProvider, Service
-from llmproxy.providers.google_retry import with_retry_after
+from llmproxy.providers.google_retry import is_invalid_key, read_error_body, with_retry_after
 from llmproxy.providers.google_uploads import with_uploads_here
 from llmproxy.providers.service import GOOGLE_KEY, GOOGLE_QUERY, Values, switched_to_vertex
 from llmproxy.target import Target, UpstreamRequest
@@ -84,6 +85,9 @@ class Gemini(HttpProvider):
         if endpoint is not None and endpoint.capability in self._roots and _KEY in prepared.headers:
             prepared.headers["Authorization"] = f"Bearer {prepared.headers.pop(_KEY)}"
         return prepared
+
+    async def refuses_credential(self, answer: Answer) -> bool:
+        return is_invalid_key(await read_error_body(answer))
 
     def _path_for(self, request: ClientRequest, path: str) -> str:
         """Keep the version of Google's own clients, which call v1; elsewhere `/v1` stands for the root."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from llmproxy.answer import Answer
 from llmproxy.dialects.provider_errors import read_error
@@ -19,6 +20,7 @@ _STATUSES = (429, 503)
 _READ_BYTES = 64 * 1024
 _DURATION = re.compile(r"([0-9]{1,6})(\.[0-9]{1,9})?s")
 _INFO = "google.rpc.RetryInfo"
+_INVALID_KEY = "API_KEY_INVALID"
 
 Adapt = Callable[[Answer], Awaitable[Answer]]
 
@@ -34,26 +36,40 @@ def with_retry_after(adapt: Adapt | None) -> Adapt:
     return adapted
 
 
-async def _add(answer: Answer) -> None:
+async def read_error_body(answer: Answer) -> bytes:
+    """Return the body of an error, decoded; b"" where that cannot be. It stays in the answer."""
     while answer.stream is not None and len(answer.body) < _READ_BYTES:
         data = await answer.stream.read()
         answer.stream = answer.stream if data else None
         answer.body += data
     try:
-        body = decompress(answer.body, answer.headers.get("Content-Encoding", ""), _READ_BYTES)
+        return decompress(answer.body, answer.headers.get("Content-Encoding", ""), _READ_BYTES)
     except DecodingError:
-        return
-    seconds = retry_delay_s(body)
+        return b""
+
+
+async def _add(answer: Answer) -> None:
+    seconds = retry_delay_s(await read_error_body(answer))
     if seconds is not None:
         answer.headers["Retry-After"] = str(seconds)
 
 
 def retry_delay_s(body: bytes) -> int | None:
     """Return the delay that the JSON of an error names, rounded up; None where it names none."""
-    _, error = read_error(read_value(body))
-    details = error.get("details") if isinstance(error, dict) else None
-    for detail in details if isinstance(details, list) else ():
-        if isinstance(detail, dict) and str(detail.get("@type")).endswith(_INFO):
+    for detail in _details(body):
+        if str(detail.get("@type")).endswith(_INFO):
             match = _DURATION.fullmatch(str(detail.get("retryDelay")))
             return None if match is None else math.ceil(float(match[1] + (match[2] or "")))
     return None
+
+
+def is_invalid_key(body: bytes) -> bool:
+    """Return whether the JSON of an error names the key as its reason, which Google does with status 400: the key is
+    unknown or has expired (google.rpc.ErrorInfo; cloud.google.com/apis/design/errors)."""
+    return any(detail.get("reason") == _INVALID_KEY for detail in _details(body))
+
+
+def _details(body: bytes) -> list[dict[str, Any]]:
+    _, error = read_error(read_value(body))
+    details = error.get("details") if isinstance(error, dict) else None
+    return [each for each in details if isinstance(each, dict)] if isinstance(details, list) else []

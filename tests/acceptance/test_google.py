@@ -17,7 +17,7 @@ from google.oauth2.credentials import Credentials
 from tests.support import google_accounts, strict_gemini, vendors
 from tests.support.fake_google import KEY, SCOPE, FakeGoogle
 from tests.support.program import Program
-from tests.support.provider import Upstream
+from tests.support.provider import Reply, Upstream
 from tests.support.vendors import IN, TEXT
 
 GEMINI, CLAUDE = "gemini-3-flash-preview", "claude-sonnet-4-5@20250929"
@@ -255,6 +255,20 @@ def test_a_refused_token_is_replaced_within_the_call_and_a_key_is_not(program: P
         calls = [each for each in google.requests if each.path != "/token"]
         assert len(calls) == times
         google.forget()
+
+
+@pytest.mark.ledger("P5")
+def test_a_key_that_google_calls_invalid_is_replaced_within_the_request(tmp_path: Path, google: Upstream) -> None:
+    """With status 400, unlike all other vendors."""
+    detail = {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "API_KEY_INVALID"}
+    invalid = {"error": {"code": 400, "message": "m", "status": "INVALID_ARGUMENT", "details": [detail]}}
+    google.next(Reply(status=400, headers=vendors.JSON, pieces=[json.dumps(invalid).encode()]))
+    config = f'providers: [{{name: g, type: gemini, base_url: "{google.url}", api_keys: [old, {KEY}]}}]\n'
+    with Program(tmp_path, "serve", config=config) as program:
+        body = {"contents": [{"role": "user", "parts": [{"text": "hi"}]}]}
+        for _ in range(2):
+            assert program.post(f"/v1beta/models/{GEMINI}:generateContent", body).status == 200
+    assert [each.value("x-goog-api-key") for each in google.requests] == ["old", KEY, KEY]
 
 
 @pytest.mark.ledger("P5")

@@ -8,7 +8,7 @@ import json
 import pytest
 
 from llmproxy.answer import Answer, Headers
-from llmproxy.providers.google_retry import retry_delay_s, with_retry_after
+from llmproxy.providers.google_retry import is_invalid_key, retry_delay_s, with_retry_after
 from llmproxy.providers.own_answers import FrameStream
 
 INFO = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "45.837906927s"}
@@ -33,6 +33,11 @@ def error(*details: object) -> bytes:
 )
 def test_the_delay_is_read_from_the_body(body: bytes, seconds: int | None) -> None:
     assert retry_delay_s(body) == seconds
+
+
+def test_an_error_may_name_the_key_as_its_reason() -> None:
+    assert is_invalid_key(error(INFO, {"reason": "API_KEY_INVALID", "domain": "googleapis.com"}))
+    assert not any(is_invalid_key(each) for each in (error(INFO), error("API_KEY_INVALID"), b"API_KEY_INVALID"))
 
 
 @pytest.mark.parametrize("status", [429, 503, 400])

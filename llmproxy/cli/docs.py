@@ -18,6 +18,18 @@ from llmproxy.console.terminal import Console
 
 FOLDER = Path(__file__).parents[1] / "docs"
 _LINK = re.compile(r"\[([^\]]*)\]\(([\w-]+)\.md(?:#[\w-]*)?\)")
+# Without cyan, blue and backgrounds, of which each is hard to read on dark or on light terminals.
+_STYLES = {
+    "markdown.code": "magenta",
+    "markdown.code_block": "none",
+    "markdown.item.number": "bold",
+    "markdown.kbd": "bold",
+    "markdown.link": "underline",
+    "markdown.link_url": "underline",
+    "markdown.list": "none",
+    "markdown.table.border": "dim",
+    "markdown.table.header": "bold",
+}
 _LANGUAGE = re.compile(r"^```\w+$", re.MULTILINE)  # no highlighting suits dark and light terminals
 # Lines that are narrower or wider are hard to read.
 _LEAST_COLUMNS, _MAX_COLUMNS = 30, 120
@@ -79,7 +91,7 @@ def _show(text: str) -> None:
     from rich.markdown import Markdown
     from rich.theme import Theme
 
-    console = RichConsole(theme=Theme({"markdown.code": "magenta"}))  # no background: it suits dark and light terminals
+    console = RichConsole(theme=Theme(_STYLES))
     linked = _LINK.sub(r"\1 (`llmproxy docs \2`)", text)
     page = Markdown(_LANGUAGE.sub("```", linked), code_theme="ansi_light", hyperlinks=False)
     console.print(page, width=min(console.width, _MAX_COLUMNS))

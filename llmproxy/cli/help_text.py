@@ -150,6 +150,7 @@ def _prepare_panels(command: TyperCommand | TyperGroup, words: tuple[str, ...]) 
     from typer import rich_utils
 
     rich_utils.STYLE_TYPES = rich_utils.STYLE_USAGE = "magenta"  # yellow and cyan cannot be read on white
+    rich_utils.STYLE_TYPES_SEPARATOR = ""  # dim magenta on neither
     rich_utils.STYLE_OPTION = rich_utils.STYLE_SWITCH = rich_utils.STYLE_COMMANDS_TABLE_FIRST_COLUMN = "bold"
     command.help, command.epilog = escape(command.help or ""), escape(command.epilog or "").replace("\b\n", "")
     if len(words) == 1:

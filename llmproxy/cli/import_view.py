@@ -16,7 +16,7 @@ from llmproxy.importers.draft import Grade, instructions
 if TYPE_CHECKING:
     from llmproxy.importers.conversion import Conversion
 
-_STYLES = {Grade.exact: "green", Grade.approximate: WARNING, Grade.by_hand: "bold red", Grade.unsupported: "bold red"}
+_STYLES = {Grade.exact: "bold", Grade.approximate: WARNING, Grade.by_hand: "bold red", Grade.unsupported: "bold red"}
 
 
 def _grade(row: Row) -> Text:

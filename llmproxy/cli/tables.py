@@ -25,7 +25,7 @@ from llmproxy.console.formatting import (
     sanitize,
 )
 
-RED, WARNING = "bold red", "magenta"  # yellow and cyan cannot be read on white
+RED, WARNING = "bold red", "magenta"  # green, yellow, cyan and blue cannot be read on white or on black
 _BETWEEN = "  "
 
 _NARROWEST = 20  # narrower text is not readable

@@ -36,7 +36,8 @@ _PATH, _MODEL, _PROVIDER, _SESSION, _ERROR, _TEXT = 60, 60, 24, 40, 200, 300
 _ID, _LEAST, _LEAST_CUT, _SHORT_SESSION = 8, 6, 40, 20
 _MODEL_COLUMNS, _PROVIDER_COLUMNS = 24, 10
 _WIDE, _CALL_FROM = 100, 140  # columns of a terminal: from here on there is room for words, and for method and path
-_RED, _MAGENTA, _GREEN, _DIM, _PLAIN = "\x1b[31m", "\x1b[35m", "\x1b[32m", "\x1b[2m", "\x1b[0m"
+# Green, yellow, cyan and blue cannot be read on white or on black in the palettes of usual terminals.
+_RED, _MAGENTA, _BOLD, _DIM, _PLAIN = "\x1b[31m", "\x1b[35m", "\x1b[1m", "\x1b[2m", "\x1b[0m"
 
 
 @dataclass(slots=True)
@@ -282,4 +283,4 @@ def _text(text: str) -> str:
 def _colour(entry: Entry) -> str:
     if entry.outcome == "cancelled" or 400 <= (entry.status or 0) < 500:
         return _MAGENTA
-    return _RED if entry.failed else _GREEN
+    return _RED if entry.failed else _BOLD

@@ -207,7 +207,7 @@ def test_a_terminal_gets_colours_unless_they_are_unwanted(upstream: Upstream, tm
             seen = b""
             while b" tokens " not in seen:
                 seen += os.read(leader, 65536)
-            assert (b"\x1b[32m200\x1b[0m" in seen) is coloured
+            assert (b"\x1b[1m200\x1b[0m" in seen) is coloured
         finally:
             process.terminate()
             process.wait()

@@ -157,7 +157,7 @@ def test_a_terminal_gets_colours_and_no_date() -> None:
         over(ended(status=None, outcome="cancelled")),
         terminal=True,
     )
-    assert good.startswith("22:13:20 POST") and "\x1b[32m200\x1b[0m" in good
+    assert good.startswith("22:13:20 POST") and "\x1b[1m200\x1b[0m" in good
     assert "\x1b[31m502\x1b[0m" in bad and "\x1b[31merror upstream_error: no\x1b[0m" in bad
     assert "\x1b[35m429\x1b[0m" in mine and "\x1b[35mleft\x1b[0m" in left
 

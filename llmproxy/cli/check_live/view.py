@@ -10,7 +10,7 @@ from llmproxy.cli.check_live.live_checks import LiveResult
 from llmproxy.cli.tables import RED, hanging_lines
 from llmproxy.console.formatting import format_duration, sanitize
 
-_STYLES = {"passed": "green", "failed": RED, "skipped": "dim"}
+_STYLES = {"passed": "bold", "failed": RED, "skipped": "dim"}
 
 
 def render_results(url: str, model: str, results: Iterable[LiveResult], width: int) -> Iterator[Text]:

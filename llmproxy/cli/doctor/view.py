@@ -13,7 +13,7 @@ from llmproxy.cli.doctor.diagnosis import Diagnosis, worst
 from llmproxy.cli.tables import WARNING, hanging_lines
 from llmproxy.console.formatting import sanitize
 
-_STYLES = {"ok": "green", "warning": WARNING, "error": "bold red", "skipped": "dim"}
+_STYLES = {"ok": "bold", "warning": WARNING, "error": "bold red", "skipped": "dim"}
 _STATUS_WIDTH = max(map(len, _STYLES)) + 2
 
 

@@ -32,6 +32,7 @@ PROXY_CORE, LOAD_CORE = 0, 1
 MAX_START_S = 0.75
 MAX_IDLE_MB, MAX_GROWTH_MB, MAX_STREAMS_MB = 70, 25, 150
 GROWTH_REQUESTS, OPEN_STREAMS = 200_000, 1_000
+COLUMNS = ("CPU per request", "nginx", "llmproxy", "ratio", "requests/s", "p50", "p99")
 
 
 @contextmanager
@@ -172,8 +173,8 @@ def _measure(options: argparse.Namespace, report: Report) -> None:
             if not options.only:
                 _measure_memory(measured, options.folder, report)
             print()
-            report.row("CPU per request", "nginx", "llmproxy", "ratio", "requests/s", "p50", "p99")
-            report.row(*["---"] * 7)
+            report.row(*COLUMNS)
+            report.row(*["---"] * len(COLUMNS))
             _measure_cases(CASES, measured, options, report)
         with redis.running(options.folder, LOAD_CORE) as redis_port, collector.running() as collector_port:
             _measure_configured(servers, redis_port, collector_port, options, report)

@@ -127,7 +127,6 @@ def _configured(config: str | None) -> tuple[str, bool]:
     server = loaded.config.server
     host = announced_host(server.host, server.host.strip("[]"))
     address = f"{'https' if server.tls else 'http'}://{host}:{server.port}"
-    print_error(
-        f"llmproxy: no server is running; this is the address of {loaded.path or '`llmproxy serve`'}: {address}"
-    )
+    origin = loaded.path or "`llmproxy serve`"
+    print_error(f"llmproxy: no server of yours is running; this is the address of {origin}: {address}")
     return address, loaded.tree is not None and requires_keys(loaded.tree)

@@ -113,7 +113,7 @@ def test_without_a_running_server_the_configuration_says_where_it_will_be(tmp_pa
         "ANTHROPIC_BASE_URL": "http://127.0.0.1:3000",
         "ANTHROPIC_AUTH_TOKEN": "not-needed",
     }
-    assert "no server is running" in done.stderr
+    assert "no server of yours is running" in done.stderr
     text = 'server: {host: 0.0.0.0, port: 4001}\nproviders: [{name: a, type: openai, api_key: "${NOWHERE}"}]\n'
     (tmp_path / "llmproxy.yaml").write_text(text + AUTH)
     done = run("env", "claude", cwd=tmp_path)

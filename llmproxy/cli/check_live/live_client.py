@@ -60,7 +60,7 @@ class LiveClient:
 
     def get(self, path: str, key: str | None = None) -> LiveAnswer:
         """Return the answer to a GET. Raises PageError when there is none."""
-        return self._send(Request(self.url + path, headers=self._headers(key)))
+        return self._send(Request(self.url + path), self._headers(key))
 
     def post(
         self, path: str, body: object, headers: Iterable[tuple[str, str]] = (), key: str | None = None
@@ -68,13 +68,15 @@ class LiveClient:
         """Return the answer to a POST of `body`, as JSON unless it is bytes. Raises PageError when there is none."""
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
         own = {"Content-Type": "application/json", **self._headers(key), **dict(headers)}
-        return self._send(Request(self.url + path, data=data, headers=own, method="POST"))
+        return self._send(Request(self.url + path, data=data, method="POST"), own)
 
     def _headers(self, key: str | None) -> Mapping[str, str]:
         key = key or self.key
         return {"Authorization": f"Bearer {key}"} if key else {}
 
-    def _send(self, request: Request) -> LiveAnswer:
+    def _send(self, request: Request, headers: Mapping[str, str]) -> LiveAnswer:
+        for name, value in headers.items():  # keys are for this server, and not for one that it redirects to
+            request.add_unredirected_header(name, value)
         began_s = time.perf_counter()
         try:
             try:

@@ -25,6 +25,17 @@ def test_the_first_piece_of_a_stream_is_timed() -> None:
     assert not upstream.only.values("authorization")
 
 
+def test_the_key_is_not_sent_to_where_a_server_redirects() -> None:
+    with Upstream(Reply(pieces=[b"{}"])) as other:
+        moved = Reply(status=302).but(("Location", f"{other.url}/health"))
+        with Upstream(moved) as upstream:
+            client = LiveClient(upstream.url, "k", 5)
+            assert client.get("/health").status == client.post("/v1/x", {}, [("x-api-key", "k2")]).status == 200
+            assert all(each.values("authorization") == ["Bearer k"] for each in upstream.requests)
+        assert len(other.requests) == 2
+        assert not any(each.values("authorization") or each.values("x-api-key") for each in other.requests)
+
+
 @pytest.mark.parametrize("script", [silence, Reply(pieces=[b"half"], length=9, end="cut")])
 def test_no_answer_is_one_line(script: Reply) -> None:
     with Upstream(script) as upstream, pytest.raises(PageError, match=upstream.url):

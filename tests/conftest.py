@@ -27,12 +27,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="run the tests that take minutes as well")
 
 
-# A slow machine is no failure.
-settings.register_profile("llmproxy", deadline=None)
-settings.load_profile("llmproxy")
+# A slow machine is no failure. What is drawn is the same in every run, but in long ones, which look for what is new.
+settings.register_profile("llmproxy", deadline=None, derandomize=True)
+settings.register_profile("llmproxy-long", deadline=None)
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
+    settings.load_profile("llmproxy-long" if config.getoption("--long") else "llmproxy")
     gc.disable()  # what is collected stays: looking through it again and again takes a quarter of the time
     keep_compiled()
     # `scripts/test &` would have the programs that tests interrupt ignore it.

@@ -91,6 +91,8 @@ class GeminiStreamDecoder(StreamDecoder):
             self._events.append(Start(id=self._id, model=model, usage=usage))
         else:
             self._check_id(value.get("responseId"))
+            if self._over:
+                return
         for candidate in objects(value.get("candidates"))[:1]:
             self._decode_candidate(candidate)
         blocked = blocked_prompt(value)

@@ -79,9 +79,10 @@ class ResponsesStreamDecoder(StreamDecoder):
         self._seen: set[_Key] = set()
         self._unannounced: set[Any] = set()
         self._thinking_ids: dict[Any, str | None] = {}
+        self._indexes: dict[str, int] = {}
         self._handlers: dict[str, Callable[[_Event], None]] = {
-            "response.output_text.delta": lambda event: self._grow(event, _text_key(event), Text(text="")),
-            "response.refusal.delta": lambda event: self._grow(event, _text_key(event), Refusal(text="")),
+            "response.output_text.delta": lambda event: self._grow(event, self._text_key(event), Text(text="")),
+            "response.refusal.delta": lambda event: self._grow(event, self._text_key(event), Refusal(text="")),
             "response.function_call_arguments.delta": self._grow_call,
             "response.custom_tool_call_input.delta": self._grow_call,
             "response.reasoning_summary_text.delta": lambda event: self._think(event, _summary(event), event.delta),
@@ -92,13 +93,17 @@ class ResponsesStreamDecoder(StreamDecoder):
             "response.output_item.added": self._add_item,
             "response.content_part.added": self._add_part,
             "response.output_text.annotation.added": self._add_annotation,
-            "response.output_text.done": lambda event: self._fill(event, _text_key(event), event.text, Text(text="")),
-            "response.refusal.done": lambda event: self._fill(event, _text_key(event), event.refusal, Refusal(text="")),
+            "response.output_text.done": lambda event: self._fill(
+                event, self._text_key(event), event.text, Text(text="")
+            ),
+            "response.refusal.done": lambda event: self._fill(
+                event, self._text_key(event), event.refusal, Refusal(text="")
+            ),
             "response.function_call_arguments.done": lambda event: self._fill(
-                event, _call_key(event), arguments_text(event.arguments), None
+                event, self._call_key(event), arguments_text(event.arguments), None
             ),
             "response.custom_tool_call_input.done": lambda event: self._fill(
-                event, _call_key(event), arguments_text(event.input), None
+                event, self._call_key(event), arguments_text(event.input), None
             ),
             "response.reasoning_summary_text.done": lambda event: self._fill_thinking(event, _summary(event)),
             "response.reasoning_text.done": lambda event: self._fill_thinking(event, _reasoning(event)),
@@ -162,13 +167,13 @@ class ResponsesStreamDecoder(StreamDecoder):
 
     def _grow_call(self, event: _Event) -> None:
         event.delta = arguments_text(event.delta)
-        self._grow(event, _call_key(event), None)
+        self._grow(event, self._call_key(event), None)
 
     def _think(self, event: _Event, section: tuple[bool, object], text: object) -> None:
         """Add to one part of a summary, or to the thinking itself."""
         if type(text) is not str or not text:
             return
-        key = (_item_key(event), "thinking")
+        key = (self._item_key(event), "thinking")
         part = self._parts.get(key)
         if part is None:
             name = self._thinking_ids.get(key[0])
@@ -179,7 +184,7 @@ class ResponsesStreamDecoder(StreamDecoder):
 
     def _fill_thinking(self, event: _Event, section: tuple[bool, object]) -> None:
         """Add a whole part of thinking if it did not come in pieces."""
-        part = self._parts.get((_item_key(event), "thinking"))
+        part = self._parts.get((self._item_key(event), "thinking"))
         if part is None or part.section != section:
             self._think(event, section, event.text)
 
@@ -201,7 +206,9 @@ class ResponsesStreamDecoder(StreamDecoder):
 
     def _add_item(self, event: _Event) -> None:
         item = object_of(event.item)
-        kind, key = item.get("type"), _call_key(event)
+        if (item_id := string(item.get("id"))) and type(event.output_index) is int:
+            self._indexes[item_id] = event.output_index  # for events of it that name its id alone
+        kind, key = item.get("type"), self._call_key(event)
         if kind in CALL_TYPES:
             name, call_id = string(item.get("name")) or "", string(item.get("call_id")) or string(item.get("id")) or ""
             extra = {kept: item[member] for member, kept in _OF_CALL if item.get(member) is not None}
@@ -213,16 +220,16 @@ class ResponsesStreamDecoder(StreamDecoder):
         elif kind == "reasoning":
             # Opened with its first words: an item without any has only encrypted content, which comes at its end.
             self._start(_Event())
-            self._thinking_ids[_item_key(event)] = string(item.get("id"))
+            self._thinking_ids[self._item_key(event)] = string(item.get("id"))
 
     def _add_part(self, event: _Event) -> None:
         part = object_of(event.part)
         kind = part.get("type")
-        if kind in ("output_text", "refusal") and _text_key(event) not in self._seen:
-            self._begin(_text_key(event), Text(text="") if kind == "output_text" else Refusal(text=""))
+        if kind in ("output_text", "refusal") and self._text_key(event) not in self._seen:
+            self._begin(self._text_key(event), Text(text="") if kind == "output_text" else Refusal(text=""))
 
     def _add_annotation(self, event: _Event) -> None:
-        part = self._parts.get(_text_key(event))
+        part = self._parts.get(self._text_key(event))
         if part is not None:
             self._cite(part, [event.annotation])
 
@@ -236,8 +243,8 @@ class ResponsesStreamDecoder(StreamDecoder):
             self._events.append(Cite(index=part.index, citation=citation))
 
     def _finish_part(self, event: _Event) -> None:
-        self._complete(_text_key(event), event.part)
-        self._close(_text_key(event))
+        self._complete(self._text_key(event), event.part)
+        self._close(self._text_key(event))
 
     def _complete(self, key: _Key, whole: object) -> None:
         """Add what is new in a whole part of a message."""
@@ -252,10 +259,25 @@ class ResponsesStreamDecoder(StreamDecoder):
         if isinstance(annotations, list):
             self._cite(part, annotations[part.citations :])
 
+    def _item_key(self, event: _Event) -> int | str:
+        """Return which item an event is about: its index in the output, where a service leaves that out its id."""
+        if type(event.output_index) is int:
+            return event.output_index
+        name = event.item_id
+        if name is None and isinstance(event.item, dict):
+            name = event.item.get("id")
+        return self._indexes.get(name, name) if type(name) is str else 0
+
+    def _text_key(self, event: _Event) -> _Key:
+        return self._item_key(event), f"part {event.content_index}"
+
+    def _call_key(self, event: _Event) -> _Key:
+        return self._item_key(event), "call"
+
     def _finish_item(self, event: _Event) -> None:
         """Add what is new in a whole item, and close its blocks."""
         item = object_of(event.item)
-        item_key, kind = _item_key(event), item.get("type")
+        item_key, kind = self._item_key(event), item.get("type")
         if kind == "message":
             self._finish_message(item_key, item)
         elif kind in CALL_TYPES and (item_key, "call") in self._seen:
@@ -313,24 +335,6 @@ class ResponsesStreamDecoder(StreamDecoder):
         response = object_of(event.response)
         message, error = read_error({"error": event.error or response.get("error")})
         self._fail(message or string(event.message) or "The provider's answer failed", error)
-
-
-def _item_key(event: _Event) -> int | str:
-    """Return which item an event is about: its index in the output, where a service leaves that out its id."""
-    if type(event.output_index) is int:
-        return event.output_index
-    name = event.item_id
-    if name is None and isinstance(event.item, dict):
-        name = event.item.get("id")
-    return name if type(name) is str else 0
-
-
-def _text_key(event: _Event) -> _Key:
-    return _item_key(event), f"part {event.content_index}"
-
-
-def _call_key(event: _Event) -> _Key:
-    return _item_key(event), "call"
 
 
 def _summary(event: _Event) -> tuple[bool, object]:

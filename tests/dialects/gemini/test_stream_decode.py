@@ -95,7 +95,14 @@ def test_sources_come_with_the_text() -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [b"data: 5\n\n", b'data: {"candidates":[{"content":{"parts":[{"text":5}]}}]}\n\n', b"[5]", b"{}"]
+    "data",
+    [
+        b"data: 5\n\n",
+        b'data: {"candidates":[{"content":{"parts":[{"text":5}]}}]}\n\n',
+        b"[5]",
+        b"{}",
+        sse(CHUNKS[0], CHUNKS[1] | {"responseId": "another"}),
+    ],
 )
 def test_what_is_no_answer_fails(data: bytes) -> None:
     assert isinstance(read(data)[-1], Fail)

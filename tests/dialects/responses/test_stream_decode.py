@@ -166,13 +166,17 @@ def test_done_marks_and_unknown_events_say_nothing() -> None:
     assert isinstance(read(data + b"data: [DONE]\n\n")[-1], Done)
 
 
-def test_items_without_a_place_are_told_apart_by_their_ids() -> None:
-    """Not every service sends `output_index`."""
+@pytest.mark.parametrize("places", [{}, {"a": 0, "b": 1}], ids=["no event has it", "only the first has it"])
+def test_items_without_a_place_are_told_apart_by_their_ids(places: dict[str, int]) -> None:
+    """Not every service sends `output_index`, and not with each event."""
     added = [{"id": name, "type": "function_call", "call_id": name, "name": "f", "arguments": ""} for name in "ab"]
     found = reply(
         frames(
             BEGUN,
-            *({"type": "response.output_item.added", "item": item} for item in added),
+            *(
+                {"type": "response.output_item.added", "item": item, "output_index": places.get(item["id"])}
+                for item in added
+            ),
             {"type": "response.function_call_arguments.delta", "item_id": "b", "delta": "[2"},
             {"type": "response.function_call_arguments.delta", "item_id": "a", "delta": "[1"},
             {"type": "response.function_call_arguments.delta", "item_id": "b", "delta": "]"},

@@ -11,8 +11,9 @@ import os
 import socket
 import ssl
 import sys
-from collections.abc import Mapping
-from http.client import HTTPException
+import time
+from collections.abc import Iterator, Mapping
+from http.client import HTTPException, HTTPResponse
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.error import HTTPError, URLError
@@ -29,6 +30,7 @@ _TIMEOUT_S = 5.0
 # Changes wait for their end: a store may need long.
 _CHANGE_S = 60.0
 _MAX_BYTES = 64 * 1024 * 1024
+_PIECE_BYTES = 64 * 1024
 _PAGES = ("/stats", "/sessions", "/cache", "/health")
 _MAX_MESSAGE = 500
 _MAX_NUMBER = 1e18
@@ -116,7 +118,7 @@ def fetch_page(
     timeout_s = _TIMEOUT_S if method == "GET" else _CHANGE_S
     try:
         with opener_for(url).open(request, timeout=timeout_s) as answer:
-            body = answer.read(_MAX_BYTES)
+            body = b"".join(pieces_of(answer, timeout_s))
     except HTTPError as error:
         with error:
             raise _refusal(url, page, error) from error
@@ -144,6 +146,19 @@ def wants_client_key(url: str) -> bool:
             return error.code == 401
     except (OSError, HTTPException, ValueError):
         return False
+
+
+def pieces_of(answer: HTTPResponse | HTTPError, timeout_s: float, max_bytes: int = _MAX_BYTES) -> Iterator[bytes]:
+    """Yield what comes of an answer, as it comes. Raises TimeoutError when it takes longer, also where each piece comes
+    in time; stops when it is longer than `max_bytes`."""
+    until_s = time.perf_counter() + timeout_s
+    read = answer.read1 if hasattr(answer, "read1") else answer.read
+    left_bytes = max_bytes
+    while left_bytes > 0 and (piece := read(_PIECE_BYTES)):
+        yield piece
+        left_bytes -= len(piece)
+        if time.perf_counter() > until_s:
+            raise TimeoutError
 
 
 def opener_for(url: str) -> OpenerDirector:
@@ -184,7 +199,7 @@ def _refusal(url: str, page: str, error: HTTPError) -> PageError:
 def _error_object(error: HTTPError) -> Mapping[str, Any]:
     """Return the error object in the body, in the form of LLM dialects."""
     try:
-        return object_at(json.loads(error.read(_MAX_BYTES)), "error")
+        return object_at(json.loads(b"".join(pieces_of(error, _TIMEOUT_S))), "error")
     except (OSError, HTTPException, ValueError, RecursionError):
         return {}
 

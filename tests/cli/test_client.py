@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import json
 import socket
 from collections.abc import Iterator
@@ -141,6 +142,16 @@ def test_a_server_that_does_not_answer_is_given_up(server: Upstream, monkeypatch
     server.next(silence)
 
     assert refused(server.url) == f"{server.url} did not answer within 0.05 s"
+
+
+@pytest.mark.parametrize("status", [200, 500])
+def test_a_server_that_answers_without_end_is_given_up(status: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    passed = itertools.count(0, 10)
+    monkeypatch.setattr("time.perf_counter", lambda: next(passed))
+    reply = Reply(status=status, pieces=[b'{"a"', *[b" " * 99] * 9], framing="chunked")
+    expected = "did not answer within 5 s" if status == 200 else "with status 500$"
+    with Upstream(reply) as upstream, pytest.raises(PageError, match=expected):
+        fetch_page(upstream.url, "/stats")
 
 
 def test_a_certificate_that_nobody_trusts_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.request import Request
 
-from llmproxy.cli.client import PageError, explain_unreachable, opener_for
+from llmproxy.cli.client import PageError, explain_unreachable, opener_for, pieces_of
 
 _MAX_BYTES = 16 * 1024 * 1024
 
@@ -84,9 +84,10 @@ class LiveClient:
             except HTTPError as error:
                 answer = error
             with answer:
-                body = answer.read1(65536) if hasattr(answer, "read1") else answer.read(_MAX_BYTES)
+                pieces = pieces_of(answer, self._timeout_s, _MAX_BYTES)
+                body = next(pieces, b"")
                 first_ms = _since_ms(began_s)
-                body += answer.read(_MAX_BYTES)
+                body += b"".join(pieces)
                 _require_whole(body, answer.headers.get("Content-Length"))
         except URLError as error:
             raise PageError(explain_unreachable(self.url, error.reason, self._timeout_s)) from error

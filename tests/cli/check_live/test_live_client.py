@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from llmproxy.cli.check_live.live_client import LiveClient
@@ -40,3 +42,12 @@ def test_the_key_is_not_sent_to_where_a_server_redirects() -> None:
 def test_no_answer_is_one_line(script: Reply) -> None:
     with Upstream(script) as upstream, pytest.raises(PageError, match=upstream.url):
         LiveClient(upstream.url, None, 0.1).get("/")
+
+
+def test_an_answer_that_comes_in_pieces_may_take_no_longer_than_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    passed = itertools.count(0, 10)
+    monkeypatch.setattr("time.perf_counter", lambda: next(passed))
+    with Upstream(Reply(pieces=[b": still there\n\n"] * 9, framing="chunked")) as upstream:
+        with pytest.raises(PageError, match="did not answer within 5 s"):
+            LiveClient(upstream.url, None, 5).get("/")
+        assert LiveClient(upstream.url, None, 600).get("/").body == b": still there\n\n" * 9

@@ -157,8 +157,9 @@ def _append(file: int, lines: bytes) -> None:
 
 def _write_all(file: int, record: WrittenRecord) -> int:
     """Write a record and return its size. Its parts are not joined: a body may be long."""
-    size = sum(map(len, record.parts))
-    written = os.writev(file, record.parts) if sys.platform != "win32" else 0
+    size, written = sum(map(len, record.parts)), 0
+    if sys.platform != "win32":
+        written = os.writev(file, record.parts)
     rest = b"" if written == size else record.text[written:]
     while rest:
         rest = rest[os.write(file, rest) :]

@@ -12,8 +12,9 @@ import re
 from array import array
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import NamedTuple
 
 import msgspec
@@ -28,9 +29,9 @@ _LARGEST_BYTES = 4 * 1024 * 1024
 _MEMORY_BYTES = 16 * 1024 * 1024
 _SAMPLE_BYTES = 256
 _MOST_ALIKE = 32  # threads of one conversation, and conversations with the same instructions
-_MOST_COMPARED = 2  # of those: the newest that agree at a probe
+_MOST_COMPARED = 4  # of those
 _MOST_CHANGED = 3
-_PROBES_BEFORE_END = (64, 320, 1344, 5440)
+_PROBES_BEFORE_END = (128, 384, 1408, 5504)  # the end is only nearly known where there is space between members
 _PROBE_BYTES = 64
 _CHUNK_BYTES = 16 * 1024
 # What is remembered of an object, beside its bytes, takes up to 700 bytes for each item and 400 for each member. Only
@@ -183,10 +184,12 @@ class JsonMemory:
         place = _power_within(len(data))
         earlier, shared = None, 0
         while not shared and place >= _SAMPLE_BYTES:
-            for each in self._candidates(_key(data, name, place), data):
+            for each in islice(self._candidates(_key(data, name, place), data), _MOST_COMPARED):
                 count = each.shared_with(data)
                 if count > shared:
                     earlier, shared = each, count
+                    if count + _MOST_CHANGED >= len(each.located().ends):
+                        break
             place >>= 1
         read = None if earlier is None else _continued(earlier, shared, data)
         if read is None:
@@ -204,20 +207,20 @@ class JsonMemory:
             if not alike:
                 del self._alike[key]
 
-    def _candidates(self, key: _Key, data: bytes) -> Sequence[ReadObject]:
-        """Return the objects that `data` may go on from, few enough to compare them whole."""
-        alike = self._alike.get(key, ())
-        if len(alike) <= _MOST_COMPARED:
-            return alike
+    def _candidates(self, key: _Key, data: bytes) -> Iterator[ReadObject]:
+        """Yield the objects that `data` may go on from: those that agree at the last probe, then at one before, the
+        newest first; then the others."""
+        left = [*reversed(self._alike.get(key, ()))]
         for number in range(len(_PROBES_BEFORE_END)):
-            agreeing = [each for each in alike if data.startswith(*each.probes[number])]
-            if agreeing:
-                return agreeing[-_MOST_COMPARED:]
-        return alike[-_MOST_COMPARED:]
+            if len(left) > 1:
+                agreeing = [each for each in left if data.startswith(*each.probes[number])]
+                yield from agreeing
+                left = [each for each in left if each not in agreeing] if agreeing else left
+        yield from left
 
     def _keep(self, read: ReadObject, earlier: ReadObject | None) -> None:
-        """Keep `read`, in place of the `earlier` object where it is a later turn of the same conversation."""
-        if earlier is not None and _is_later_turn(read, earlier):
+        """Keep `read`, in place of the `earlier` object where that is of the same conversation."""
+        if earlier is not None and _is_of_one_conversation(read, earlier):
             self._drop(earlier)
             read.replaces, earlier.next = True, read
         end = _end_before(read)
@@ -245,18 +248,20 @@ class JsonMemory:
         read.memory = None
 
 
-def _is_later_turn(read: ReadObject, earlier: ReadObject) -> bool:
-    """Return whether `read` has nearly all items of `earlier`, and more. Clients change the last ones, where they mark
-    what is to be cached; a conversation that shares its instructions alone is no longer than the other."""
+def _is_of_one_conversation(read: ReadObject, earlier: ReadObject) -> bool:
+    """Return whether one of these is a later turn of the other's conversation, so that one of them is enough. Clients
+    change the last items, where they mark what is to be cached, and turns overtake each other; of a conversation that
+    shares its instructions alone, each has items that the other has not, and neither is longer at first."""
     own, others = read.located().ends, earlier.located().ends
     left_out = len(others) - read.known
     if left_out == 0:
         return True
-    return left_out <= _MOST_CHANGED and len(own) > len(others) and read.known_bytes * 2 >= earlier.end
+    goes_on = len(own) > len(others) or len(own) == read.known
+    return left_out <= _MOST_CHANGED and goes_on and read.known_bytes * 2 >= earlier.end
 
 
 def _end_before(read: ReadObject) -> int:
-    """Return about where the list ends, never behind that."""
+    """Return about where the list ends: a few bytes behind that where there is space between members."""
     behind = len(b"]}")
     for name in reversed(read.members):
         if name == read.name:

@@ -8,12 +8,13 @@ import time
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from llmproxy.errors import BrokenStream
 from llmproxy.wire.framing import Frame, StreamBeginning
 from llmproxy.wire.json_array import JSON_ARRAY, ArrayPosition, ArrayScanner, ArraySplitter, ArrayWriter
+from tests.support.draws import draws
 
 ODD: list[Any] = [
     {"a": "]},[{", "b": ["\\", '"', "\\\\"]},
@@ -56,7 +57,7 @@ def test_it_is_cut_at_every_byte() -> None:
     places=st.lists(st.integers(0, 400), max_size=6),
     indent=st.sampled_from([None, 2]),
 )
-@settings(max_examples=150, deadline=None)
+@draws(150)
 def test_any_values_come_out_as_they_went_in(values: list[Any], places: list[int], indent: int | None) -> None:
     data = json.dumps(values, indent=indent).encode()
     assert elements(pieces_of(data, places)) == values

@@ -142,14 +142,24 @@ def test_an_object_is_found_again_where_what_follows_its_list_is_long() -> None:
     assert memory.size_bytes == len(raw)
 
 
-def test_many_conversations_with_the_same_long_instructions_are_each_found_again() -> None:
+@pytest.mark.parametrize("tail", ["}", ', "tools": [1, 2], "stream": false}'], ids=["short", "spaced"])
+def test_many_conversations_with_the_same_long_instructions_are_each_found_again(tail: str) -> None:
     memory, instructions = JsonMemory(), f'"{"i" * 3 * SMALLEST_BYTES}"'
     conversations = [[instructions, f'"question {f"of {number} " * 50}"'] for number in range(30)]
     for turn in range(10):
         for number, items in enumerate(conversations):
-            read = memory.read(body(items), "list")
+            read = memory.read(body(items, tail), "list")
             assert read is not None and (turn == 0 or read.known == len(items) - 2)
             items += [f'"answer {f"{turn} to {number} " * 50}"', f'"and {turn}?"']
+
+
+def test_conversations_that_differ_in_their_first_item_alone_are_told_apart() -> None:
+    memory = JsonMemory()
+    items = [f'"{number} {"x" * 900}"' for number in range(60)]
+    for conversation in range(12):
+        for count in range(40, 60, 2):
+            read = memory.read(body([f'"{conversation:02}"', *items[:count]], ', "tools": [1], "b": 2}'), "list")
+            assert read is not None and read.known == (count - 1 if count > 40 else 0)
 
 
 def test_what_is_kept_counts_and_goes_with_its_object() -> None:

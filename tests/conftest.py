@@ -13,6 +13,7 @@ from hypothesis import settings
 
 from tests.support import blocking
 from tests.support.compiled_tests import import_backwards, keep_compiled
+from tests.support.draws import LONG_PROFILE
 
 # Whatever would change what llmproxy does, or what its console output looks like, on a developer's machine or in CI.
 _FOREIGN = re.compile(
@@ -28,12 +29,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 # A slow machine is no failure. What is drawn is the same in every run, but in long ones, which look for what is new.
-settings.register_profile("llmproxy", deadline=None, derandomize=True)
-settings.register_profile("llmproxy-long", deadline=None)
+settings.register_profile("llmproxy", deadline=None, derandomize=True, max_examples=40)
+settings.register_profile(LONG_PROFILE, deadline=None)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    settings.load_profile("llmproxy-long" if config.getoption("--long") else "llmproxy")
+    settings.load_profile(LONG_PROFILE if config.getoption("--long") else "llmproxy")
     gc.disable()  # what is collected stays: looking through it again and again takes a quarter of the time
     keep_compiled()
     # `scripts/test &` would have the programs that tests interrupt ignore it.

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from llmproxy.answer import Headers
@@ -23,6 +23,7 @@ from llmproxy.dialects.chat import DIALECT as CHAT
 from llmproxy.exchange import Exchange
 from llmproxy.route import Route
 from llmproxy.target import Target
+from tests.support.draws import draws
 from tests.support.exchanges import ended
 from tests.support.provider import Upstream
 from tests.support.proxy import provider
@@ -45,7 +46,7 @@ _JSON: Any = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3),
     max_leaves=6,
 )
-_QUICK = settings(max_examples=300, suppress_health_check=list(HealthCheck))
+_QUICK = draws(300, suppress_health_check=list(HealthCheck))
 
 
 def key(content: object, dialect: str = "chat", tenant: str = "", left_out: Any = OF_STREAM, **changes: Any) -> str:

@@ -12,7 +12,7 @@ import re
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from llmproxy.dialects.catalog import codecs
@@ -26,11 +26,12 @@ from llmproxy.translation.translation import Translation, read_request
 from llmproxy.wire.eventstream import MessageSplitter, read_lengths, write_message
 from llmproxy.wire.json import read_value, write_value
 from tests.dialects.test_every_field import BASE, VARIANTS, plausible
+from tests.support.draws import draws
 from tests.support.sdk_streams import StreamError, accumulate, check_reply
 from tests.support.sdk_types import misfits
 from tests.support.translation_cases import CASES, NAMES
 
-_QUICK = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+_QUICK = draws(160, suppress_health_check=list(HealthCheck))
 
 _JSON: Any = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),

@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from llmproxy.dialects.chat import DIALECT as CHAT
@@ -19,6 +19,7 @@ from llmproxy.dialects.messages import DIALECT as MESSAGES
 from llmproxy.dialects.responses import DIALECT as RESPONSES
 from llmproxy.wire.json import read_value
 from tests.dialects.test_any_input import ALL, SOME, spoiled
+from tests.support.draws import draws
 from tests.support.translation_cases import CASES, NAMES
 
 DIALECTS: dict[str, Dialect] = {
@@ -38,7 +39,7 @@ PAIRS = [
 # What a translation tells in another form: documents as a file, a text, or a text below its title; pictures in results
 # of tools, which chat has not; instructions among the messages, which gemini has not.
 OTHERWISE = {"document-citations", "document-text", "tool-result-image", "later-system"}
-QUICK = settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+QUICK = draws(100, suppress_health_check=list(HealthCheck))
 JSON: Any = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.just("\ud800"),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 from llmproxy.dialects.chat.request_decode import decode_request
 from llmproxy.dialects.chat.tables import LEGACY
 from llmproxy.dialects.model import Format, Media, Reasoning, Request, Thinking, Tool, ToolCall, ToolResult
 from llmproxy.errors import BadRequest
 from tests.support.arbitrary_chat import MEMBERS, MESSAGES
+from tests.support.draws import draws
 
 
 def decoded(**members: Any) -> Request:
@@ -165,7 +166,7 @@ def test_what_is_wrong_is_named_by_its_path(members: dict[str, Any], path: str) 
     assert refused(**members) == path
 
 
-@settings(max_examples=300)
+@draws(300)
 @given(MESSAGES, MEMBERS)
 def test_any_object_is_a_request_or_refused(messages: Any, members: dict[str, Any]) -> None:
     try:

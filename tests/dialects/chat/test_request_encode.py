@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from openai.types.chat.completion_create_params import CompletionCreateParamsBase, CompletionCreateParamsStreaming
 
@@ -16,6 +16,7 @@ from llmproxy.dialects.encode_context import EncodeContext, Losses, Options
 from llmproxy.dialects.model import Format, Opaque, Reasoning, Request, Sampling, ToolChoice
 from llmproxy.errors import BadRequest
 from tests.support.arbitrary_chat import MEMBERS, MESSAGES
+from tests.support.draws import draws
 
 ASKED = {"include_usage": True}
 
@@ -244,7 +245,7 @@ def test_strict_refuses_the_first_loss() -> None:
     assert caught.value.param == "top_k"
 
 
-@settings(max_examples=200)
+@draws(200)
 @given(MESSAGES, MEMBERS, st.sampled_from(["chat", "x"]))
 def test_whatever_can_be_read_can_be_written_or_is_refused(
     messages: Any, members: dict[str, Any], dialect: str

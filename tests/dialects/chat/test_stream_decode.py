@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from llmproxy.dialects.chat.stream_decode import ChatStreamDecoder
@@ -14,6 +14,7 @@ from llmproxy.dialects.model import Citation, Opaque, Refusal, Reply, Text, Thin
 from llmproxy.dialects.reply_events import collect
 from llmproxy.dialects.stream_events import Close, Delta, Done, Event, Fail, Lost, Open, Start, Stop, UsageUpdate
 from llmproxy.dialects.usage import Usage
+from tests.support.draws import draws
 
 DONE = b"data: [DONE]\n\n"
 HEAD = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 7, "model": "m"}
@@ -332,7 +333,7 @@ _DELTAS = st.dictionaries(
 )
 
 
-@settings(max_examples=300)
+@draws(300)
 @given(st.lists(st.tuples(_DELTAS, st.sampled_from([None, "stop", "tool_calls", "x"])), max_size=6), st.booleans())
 def test_whatever_chunks_say_the_events_are_in_order(
     chunks: list[tuple[dict[str, Any], str | None]], done: bool

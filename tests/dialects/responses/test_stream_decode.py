@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from llmproxy.dialects.model import Opaque, Reply, Text, Thinking, ToolCall
@@ -15,6 +15,7 @@ from llmproxy.dialects.responses import CODEC
 from llmproxy.dialects.responses.request_messages import encode_reasoning
 from llmproxy.dialects.stream_events import Close, Done, Event, Fail, Open, Start, UsageUpdate
 from tests.support import vendors
+from tests.support.draws import draws
 
 
 def frames(*events: dict[str, Any]) -> bytes:
@@ -290,7 +291,7 @@ EVENTS = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=80)
+@draws(200)
 @given(st.lists(EVENTS, max_size=6))
 def test_members_of_any_type_are_read_to_one_end(events: list[dict[str, Any]]) -> None:
     actual = read(b"".join(b"data: " + json.dumps(event).encode() + b"\n\n" for event in events))

@@ -5,7 +5,7 @@ from typing import Any
 
 import openai
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from openai.types.responses import ResponseStreamEvent
 from pydantic import TypeAdapter
@@ -15,6 +15,7 @@ from llmproxy.dialects.model import Block, Citation, Opaque, Refusal, Text, Thin
 from llmproxy.dialects.responses import CODEC
 from llmproxy.dialects.stream_events import Cite, Close, Delta, Done, Event, Fail, Lost, Open, Start, Stop, UsageUpdate
 from llmproxy.dialects.usage import Usage
+from tests.support.draws import draws
 from tests.support.full_responses_request import read
 from tests.support.sdk_clients import openai_client
 
@@ -168,7 +169,7 @@ def test_what_has_no_place_is_listed() -> None:
     assert dropped == ["reply.server_tool_use", "reply.odd", "reply.stop_sequence", "reply.stop.pause"]
 
 
-@settings(deadline=None, max_examples=60)
+@draws(160)
 @given(st.lists(st.sampled_from(["text", "refusal", "call", "free", "thinking"]), max_size=5), st.data())
 def test_interleaved_blocks_are_accepted_by_the_official_client(kinds: list[str], data: st.DataObject) -> None:
     makers: dict[str, Any] = {

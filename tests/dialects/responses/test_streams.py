@@ -10,7 +10,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 from openai.types.responses import Response, ResponseStreamEvent
 from pydantic import TypeAdapter
@@ -21,11 +21,12 @@ from llmproxy.dialects.reply_events import collect
 from llmproxy.dialects.responses import CODEC
 from llmproxy.dialects.stream_events import Cite, Close, Delta, Done, Event, Fail, Open, Start, Stop, UsageUpdate
 from llmproxy.dialects.usage import Usage
+from tests.support.draws import draws
 from tests.support.full_responses_request import FULL, read
 from tests.support.sdk_clients import openai_client
 
 _EVENT: TypeAdapter[Any] = TypeAdapter(ResponseStreamEvent)
-_THOROUGH = settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
+_THOROUGH = draws(120, suppress_health_check=list(HealthCheck))
 _LIKELY = {"token": "x", "logprob": -0.1, "bytes": [120], "top_logprobs": []}
 _SEARCH = {"type": "web_search_call", "status": "completed", "action": {"type": "search", "query": "q"}}
 _REASONS: list[StopReason] = ["end", "length", "tool_calls", "refusal", "content_filter", "context_window"]

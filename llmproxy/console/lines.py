@@ -1,4 +1,4 @@
-"""The lines of the printer: one for each exchange, in columns that depend on the width of the terminal only.
+"""Write the lines of the printer: one for each exchange, in columns that depend on the width of the terminal only.
 
 `LinePrinter` is the sink of a `BackgroundWriter`, so it runs in a thread. Only ASCII is added to text from outside,
 since some consoles show nothing else. Begin reading at `LinePrinter.write`.

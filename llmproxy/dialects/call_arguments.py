@@ -15,7 +15,7 @@ from llmproxy.wire.json import read_value, write_value
 NO_ARGUMENTS = "{}"
 """The arguments of a call that has none."""
 RAW = "_raw"
-"""The member for arguments that are not a JSON object, as models write them that are cut off, where only objects go."""
+"""Holds arguments that are not a JSON object where only objects go; a model that is cut off writes such."""
 _NULL = "null"
 
 

@@ -1,5 +1,5 @@
-"""The neutral vocabulary in which dialects meet: requests and replies that belong to no vendor. Streams have theirs in
-`stream_events.py`, token counts in `usage.py`.
+"""Hold the neutral vocabulary in which dialects meet: requests and replies that belong to no vendor. Streams
+have theirs in `stream_events.py`, token counts in `usage.py`.
 
 Each dialect decodes its wire form into these values and encodes them again (`codec.py`); `translation/` joins two of
 them, `reply_events.py` turns streams into replies and back. A value keeps `path`, its JSON path in the client's body,

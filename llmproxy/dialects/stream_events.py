@@ -1,4 +1,4 @@
-"""The neutral vocabulary of streams: the events in which every dialect reads and writes an answer piece by piece.
+"""Hold the neutral vocabulary of streams: events in which every dialect reads and writes an answer piece by piece.
 
 Blocks and their parts are values of `model.py`; `reply_events.py` turns events into a reply and back. Begin reading at
 `Event`.
@@ -15,7 +15,7 @@ from llmproxy.dialects.usage import Usage
 
 
 class Start(msgspec.Struct, kw_only=True):
-    """The first event of every stream."""
+    """Begin every stream."""
 
     id: str
     model: str
@@ -24,7 +24,7 @@ class Start(msgspec.Struct, kw_only=True):
 
 
 class Open(msgspec.Struct, kw_only=True):
-    """A block begins, without the text that follows as deltas. Indices count up from 0 and are never used twice.
+    """Begin a block, without the text that follows as deltas. Indices count up from 0 and are never used twice.
 
     Several blocks may be open at once, as parallel tool calls may come interleaved.
     """
@@ -34,7 +34,7 @@ class Open(msgspec.Struct, kw_only=True):
 
 
 class Delta(msgspec.Struct, kw_only=True):
-    """More of a text, of thinking, of a refusal, or of a call's arguments."""
+    """Add to a text, to thinking, to a refusal, or to the arguments of a call."""
 
     index: int
     text: str
@@ -42,14 +42,14 @@ class Delta(msgspec.Struct, kw_only=True):
 
 
 class Cite(msgspec.Struct, kw_only=True):
-    """A citation of an open text."""
+    """Cite a source in an open text."""
 
     index: int
     citation: Citation
 
 
 class Close(msgspec.Struct, kw_only=True):
-    """A block is whole. The rest belongs to Thinking: its signature or encrypted form, and more `extra`."""
+    """End a block. The rest belongs to Thinking: its signature or encrypted form, and more `extra`."""
 
     index: int
     signature: str | None = None
@@ -58,13 +58,13 @@ class Close(msgspec.Struct, kw_only=True):
 
 
 class UsageUpdate(msgspec.Struct, kw_only=True):
-    """Tokens so far; the last update counts."""
+    """Count the tokens so far; the last update is the one that counts."""
 
     usage: Usage
 
 
 class Stop(msgspec.Struct, kw_only=True):
-    """The model stopped; all blocks are closed by then. `UsageUpdate` may still follow. `word` is the
+    """Say why the model stopped; all blocks are closed by then. `UsageUpdate` may still follow. `word` is the
     provider's own word for the reason."""
 
     reason: StopReason
@@ -73,11 +73,11 @@ class Stop(msgspec.Struct, kw_only=True):
 
 
 class Done(msgspec.Struct, kw_only=True):
-    """The stream ended in the way of its dialect. Nothing follows."""
+    """End a stream in the way of its dialect. Nothing follows."""
 
 
 class Fail(msgspec.Struct, kw_only=True):
-    """The provider's error, or a stream that ended too early or cannot be read. Nothing follows."""
+    """End a stream with the provider's error, or because it broke off or cannot be read. Nothing follows."""
 
     message: str
     code: str = "upstream_stream_error"
@@ -85,7 +85,7 @@ class Fail(msgspec.Struct, kw_only=True):
 
 
 class Lost(msgspec.Struct, kw_only=True):
-    """Something of the stream does not exist in the neutral vocabulary; `what` goes to the list of losses."""
+    """Name what of the stream the neutral vocabulary does not have; `what` goes to the list of losses."""
 
     what: str
 

@@ -1,4 +1,4 @@
-"""The tokens of an answer and what else decides its price, in no vendor's words.
+"""Count the tokens of an answer and what else decides its price, in no vendor's words.
 
 Each dialect has a `usage.py` of its own that reads and writes them; metrics, records and prices know
 these values alone.

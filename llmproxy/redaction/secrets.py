@@ -72,7 +72,7 @@ def secrets_of(exchange: Exchange) -> tuple[str, ...]:
         values.update(exchange.target.provider.secrets)
     for target in exchange.route.targets if exchange.route else ():
         values.update(target.provider.secrets)
-    secrets = _known(frozenset(values)) if _are_few(values) else _real(values)
+    secrets = _cached_secrets(frozenset(values)) if _are_few(values) else _sort_secrets(values)
     if exchange.ended_s is not None:  # before the end another provider may be called
         exchange.notes[_NOTE] = secrets
     return secrets
@@ -80,7 +80,7 @@ def secrets_of(exchange: Exchange) -> tuple[str, ...]:
 
 def with_credentials(secrets: tuple[str, ...], values: Iterable[str]) -> tuple[str, ...]:
     """Return `secrets` and those in `values`, each of which could be the value of an Authorization header."""
-    return _real({*secrets, *(part for value in values for part in _values("authorization", value))})
+    return _sort_secrets({*secrets, *(part for value in values for part in _values("authorization", value))})
 
 
 def longest(values: Set[str]) -> set[str]:
@@ -95,11 +95,11 @@ def _are_few(values: Collection[str]) -> bool:
 
 
 @lru_cache(maxsize=256)  # clients send the same with every request
-def _known(values: frozenset[str]) -> tuple[str, ...]:
-    return _real(values)
+def _cached_secrets(values: frozenset[str]) -> tuple[str, ...]:
+    return _sort_secrets(values)
 
 
-def _real(values: Set[str]) -> tuple[str, ...]:
+def _sort_secrets(values: Set[str]) -> tuple[str, ...]:
     """Return the values that are secrets, longest first."""
     real = [each for each in values if len(each) >= _SHORTEST and each not in PLACEHOLDER_KEYS]
     return tuple(sorted(real, key=len, reverse=True)) if len(real) > 1 else tuple(real)

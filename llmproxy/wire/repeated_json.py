@@ -212,10 +212,12 @@ class JsonMemory:
         newest first; then the others."""
         left = [*reversed(self._alike.get(key, ()))]
         for number in range(len(_PROBES_BEFORE_END)):
-            if len(left) > 1:
-                agreeing = [each for each in left if data.startswith(*each.probes[number])]
-                yield from agreeing
-                left = [each for each in left if each not in agreeing] if agreeing else left
+            if len(left) < 2:
+                break
+            agreeing = [each for each in left if data.startswith(*each.probes[number])]
+            yield from agreeing
+            if agreeing:
+                left = [each for each in left if each not in agreeing]
         yield from left
 
     def _keep(self, read: ReadObject, earlier: ReadObject | None) -> None:

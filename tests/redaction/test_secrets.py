@@ -219,7 +219,7 @@ def test_of_thousands_of_credentials_of_a_client_the_longest_are_searched_for() 
 
 def test_what_is_derived_from_much_does_not_stay_in_memory() -> None:
     forms_of(("sk-short",))
-    caches = (secrets._cached_forms, secrets._known, secrets._values)
+    caches = (secrets._cached_forms, secrets._cached_secrets, secrets._values)
     before = [each.cache_info().currsize for each in caches]
     long = "k-" * 5000
     assert long in secrets_of(exchange(("Authorization", f"Bearer {long}")))
